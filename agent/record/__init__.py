@@ -1,0 +1,1 @@
+"""What a run leaves behind: the append-only trajectory and its redaction."""

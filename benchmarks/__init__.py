@@ -1,0 +1,1 @@
+"""Tasks, the harness that replays them, grading, statistics and reports."""

@@ -1,0 +1,1 @@
+"""The front door: commands, rendering and exit codes. Nothing imports it."""

@@ -1,0 +1,139 @@
+"""The contract of a tool: validated arguments and a context in, an observation out.
+
+agent/intake.py turns what a model sent into `BoundCall`s with the help of `Toolset` (tools/registry.py) and runs
+them. A tool never raises for a failure that the model can mend; only SandboxError passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from ostro.sandbox.protocol import Sandbox
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+ArgsT = TypeVar("ArgsT", bound=BaseModel)
+
+
+class ToolArgs(BaseModel):
+    """Base of every tool's arguments: frozen, unknown names refused; field descriptions are read by the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ObservedImage(BaseModel):
+    """A picture that a tool wants the model to see."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    media_type: str
+    data_base64: str
+    width: int
+    height: int
+
+
+class Observation(BaseModel):
+    """What a call gives back.
+
+    Attributes:
+        text: what the model reads; already cut to the tool's display limit, never empty.
+        ok: False when the call did not do what it was asked for.
+        mutated: the workspace may have changed: a checkpoint is due.
+        done: the run is finished (submit, the second time, or give up).
+        gave_up: with `done`: the model says that no patch is needed or possible.
+        data: facts for the log and the statistics: exit_code, duration_s, timed_out, path, ...
+        full_output: the whole text where `text` is a part of it; kept beside the log, never sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    ok: bool = True
+    mutated: bool = False
+    done: bool = False
+    gave_up: bool = False
+    images: tuple[ObservedImage, ...] = ()
+    data: dict[str, JsonValue] = Field(default_factory=dict)
+    full_output: str | None = Field(default=None, exclude=True, repr=False)
+
+
+class PlanItem(BaseModel):
+    """One line of the visible plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    status: str = "pending"
+
+
+class Edit(BaseModel):
+    """One undoable change of one file: the bytes at `start` were `before` and became `after`, as latin-1 text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    start: int
+    before: str
+    after: str
+    created: bool = False
+    digest_after: str
+
+
+class ToolState(BaseModel):
+    """What the tools remember within one run. Saved with every observation that changed it (event log).
+
+    Attributes:
+        seen: path -> sha256 of the content when the model last saw or wrote it: the stale-read guard.
+        edits: what `undo_edit` can take back, oldest first.
+        plan_age: calls since the plan was last shown or changed.
+        reviewed: sha256 of the patch that the first submit showed; "" before it.
+        saved_outputs: how many outputs were saved in the sandbox, for their names.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: list[PlanItem] = Field(default_factory=list[PlanItem])
+    plan_age: int = 0
+    seen: dict[str, str] = Field(default_factory=dict)
+    edits: list[Edit] = Field(default_factory=list[Edit])
+    reviewed: str = ""
+    saved_outputs: int = 0
+
+
+@dataclass
+class ToolContext:
+    """What a tool may use: the sandbox, its own memory, and the run's settings that concern tools.
+
+    Attributes:
+        observation_chars: display limit of one observation, characters.
+        command_timeout_s: default limit of a shell command.
+        test_command: the command that verifies the patch, "" when none is known.
+        redact: replaces known secret values; applied to whatever a tool reads before it is cut.
+    """
+
+    sandbox: Sandbox
+    state: ToolState = field(default_factory=ToolState)
+    observation_chars: int = 10_000
+    command_timeout_s: float = 120.0
+    test_command: str = ""
+    redact: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Tool(Generic[ArgsT]):
+    """One tool: a name, an arguments model, a function, and the Markdown description in prompts/tools/.
+
+    Attributes:
+        description_values: numbers for the template of the description; the same constants as the code's.
+        read_only: whether calls may run in one turn without ordering against others.
+    """
+
+    name: str
+    args: type[ArgsT]
+    run: Callable[[ArgsT, ToolContext], Observation]
+    description_values: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    read_only: bool = False
+
+
+AnyTool = Tool[Any]
