@@ -45,25 +45,15 @@ class Settings(BaseSettings):
     vision: bool = Field(True, description="Show images of the issue to a model with vision.")
 
     steps: int = Field(DEFAULT_STEPS, ge=1, description="Most model replies in one attempt.")
-    budget: float = Field(
-        DEFAULT_BUDGET_USD, ge=0, description="Dollars for the whole call, attempts included."
-    )
-    tokens: int | None = Field(
-        None, ge=1, description="Most input and output tokens together; none by default."
-    )
+    budget: float = Field(DEFAULT_BUDGET_USD, ge=0, description="Dollars for the whole call, attempts included.")
+    tokens: int | None = Field(None, ge=1, description="Most input and output tokens together; none by default.")
     time: float = Field(DEFAULT_TIME_S, gt=0, description="Wall-clock seconds for the whole call.")
     attempts: int = Field(1, ge=1, le=16, description="Independent tries; the best one is selected.")
 
-    sandbox: SandboxChoice = Field(
-        "auto", description="Where commands run: docker, local, none, or the best there is."
-    )
+    sandbox: SandboxChoice = Field("auto", description="Where commands run: docker, local, none, or the best there is.")
     image: str | None = Field(None, description="Container image of the sandbox.")
-    setup: tuple[str, ...] | None = Field(
-        None, description="Commands that prepare the environment; detected if unset."
-    )
-    test: str | None = Field(
-        None, description="Command that tests the repository; detected if unset, '' for none."
-    )
+    setup: tuple[str, ...] | None = Field(None, description="Commands that prepare the environment; detected if unset.")
+    test: str | None = Field(None, description="Command that tests the repository; detected if unset, '' for none.")
     instructions: str = Field("", description="Extra text for the model, shown as data.")
     command_timeout: float = Field(120.0, gt=0, description="Default limit of one shell command, seconds.")
     memory: str = Field("4g", description="Memory limit of the sandbox.")

@@ -102,7 +102,7 @@ class StorageError(OstroError):
     exit_code = 6
 
 
-class Interrupted(OstroError):
+class Interrupted(OstroError):  # noqa: N818  # a request, not a failure
     """SIGINT or SIGTERM asked the run to stop; it can be resumed."""
 
     exit_code = 130

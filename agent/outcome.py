@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Status = Literal["green", "red", "error", "timeout", "not_run"]
 
 
-class Ending(str, Enum):
+class Ending(StrEnum):
     """Every way in which a run ends; the values are those of JSON and of the trajectory."""
 
     SUBMITTED = "submitted"

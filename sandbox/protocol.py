@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 SandboxName = Literal["docker", "bubblewrap", "unshare", "none"]
 
@@ -230,10 +230,14 @@ class Sandbox(Protocol):
     """
 
     @property
-    def name(self) -> SandboxName: ...
+    def name(self) -> SandboxName:
+        """Which backend this is, as the report shows it."""
+        ...
 
     @property
-    def workdir(self) -> str: ...
+    def workdir(self) -> str:
+        """Absolute path of the workspace inside."""
+        ...
 
     @property
     def description(self) -> str:
@@ -327,6 +331,6 @@ class Sandbox(Protocol):
         """End every process and remove what the sandbox kept, within a second; safe to call twice."""
         ...
 
-    def __enter__(self) -> Sandbox: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
