@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ PROBE_TIMEOUT_S = 10
 CALL_TIMEOUT_S = 120
 TRANSFER_CHUNK = 1024 * 1024
 
+RUNNING = ("running", "paused", "restarting")
+SSH_FORWARD = "ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST & export DOCKER_HOST=unix:///tmp/docker.sock"
 NOT_FOUND = 404
 CONFLICT = 409
 
@@ -75,7 +77,7 @@ class Engine:
     """
 
     def __init__(self, client: APIClient, address: str) -> None:
-        self._client = client
+        self._client: Any = client  # the stubs leave half of it untyped; each method types its own answer
         self.address = address
 
     @classmethod
@@ -89,17 +91,24 @@ class Engine:
             SandboxError: `unavailable`; the mend is the command that helps.
         """
         import docker
+        from docker.errors import DockerException
         from docker.utils import kwargs_from_env
 
         env = dict(os.environ if environ is None else environ)
-        with engine_errors("connecting to the container engine"):
+        address = env.get("DOCKER_HOST") or f"unix://{find_socket(env)}"
+        if address.startswith("ssh://"):
+            mend = f"Forward its socket and name that: {SSH_FORWARD}"
+            raise SandboxError(f"DOCKER_HOST={address}: ssh is not spoken here", kind="unavailable", mend=mend)
+        with engine_errors(f"connecting to {address}"):
+            settings: dict[str, Any] = {"base_url": address}
             if env.get("DOCKER_HOST"):
-                settings: dict[str, Any] = kwargs_from_env(environment=env)
-            else:
-                settings = {"base_url": f"unix://{find_socket(env)}"}
-            client = docker.APIClient(version="auto", timeout=PROBE_TIMEOUT_S, **settings)
+                settings = {**kwargs_from_env(environment=env)}
+            try:
+                client = docker.APIClient(version="auto", timeout=PROBE_TIMEOUT_S, **settings)
+            except DockerException as error:
+                raise _no_answer(address, error) from error
         client.timeout = CALL_TIMEOUT_S
-        return cls(client, str(settings.get("base_url", "")))
+        return cls(client, address)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -205,6 +214,11 @@ class Engine:
             self._client.kill(container, signal=name)
         return not ignored
 
+    def wait(self, container: str) -> None:
+        """Wait until the first process has ended; a missing container is fine."""
+        with engine_errors("waiting for the container"), _ignoring(NOT_FOUND):
+            self._client.wait(container, timeout=CALL_TIMEOUT_S)
+
     def unpause(self, container: str) -> None:
         """Let a paused container go on; a running one is fine."""
         with engine_errors("unpausing the container"), _ignoring(NOT_FOUND, CONFLICT, 500):
@@ -252,9 +266,6 @@ class Engine:
         return CONFLICT not in ignored
 
 
-RUNNING = {"running", "paused", "restarting"}
-
-
 def find_socket(env: Mapping[str, str]) -> Path:
     """Return the engine's unix socket: the usual one, else a rootless one, Docker Desktop's or podman's."""
     home, runtime = Path(env.get("HOME", "/")), env.get("XDG_RUNTIME_DIR", "")
@@ -277,9 +288,6 @@ def engine_errors(doing: str, *, kind: SandboxErrorKind = "unavailable") -> Iter
         raise _refused(doing, str(error.explanation or error), kind) from error
     except (DockerException, requests.RequestException, HTTPError, OSError) as error:
         raise _unreachable(doing, error) from error
-    except ImportError as error:
-        mend = "Forward the socket instead: ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST, DOCKER_HOST=unix:///tmp/docker.sock"
-        raise SandboxError(f"{doing}: {error}", kind="unavailable", mend=mend) from error
 
 
 def _refused(doing: str, said: str, kind: SandboxErrorKind) -> SandboxError:
@@ -293,20 +301,23 @@ def _refused(doing: str, said: str, kind: SandboxErrorKind) -> SandboxError:
 
 
 def _unreachable(doing: str, error: Exception) -> SandboxError:
+    said = next((str(cause) for cause in _chain(error) if isinstance(cause, OSError)), str(error))
+    return SandboxError(f"{doing}: the engine's connection broke: {said}", kind="transport")
+
+
+def _no_answer(address: str, error: Exception) -> SandboxError:
     causes = list(_chain(error))
-    said = str(causes[-1] if isinstance(causes[-1], OSError) else error)
     if any(isinstance(cause, PermissionError) for cause in causes):
-        message = "the container engine's socket may not be opened: permission denied"
-        mend = "Join its group, then log in again: sudo usermod -aG docker $USER"
-        return SandboxError(message, kind="unavailable", mend=mend)
-    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
+        mend = "Join the engine's group and log in again: sudo usermod -aG docker $USER"
+        return SandboxError(f"permission denied on the container engine at {address}", kind="unavailable", mend=mend)
+    known = [cause for cause in causes if isinstance(cause, FileNotFoundError | ConnectionRefusedError)]
+    if known:
         start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
         mend = f"Start it ({start}), set DOCKER_HOST, or use --sandbox local"
-        return SandboxError(f"no container engine answers: {said}", kind="unavailable", mend=mend)
-    if doing.startswith("connecting"):
-        mend = "Check DOCKER_HOST and that the engine runs (docker info), or use --sandbox local"
-        return SandboxError(f"no container engine answers: {said}", kind="unavailable", mend=mend)
-    return SandboxError(f"{doing}: the engine's connection broke: {said}", kind="transport")
+        said = known[0].strerror or str(known[0])
+        return SandboxError(f"no container engine answers at {address}: {said}", kind="unavailable", mend=mend)
+    mend = "Check DOCKER_HOST and that the engine runs (docker info), or use --sandbox local"
+    return SandboxError(f"no container engine answers at {address}: {error}", kind="unavailable", mend=mend)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
