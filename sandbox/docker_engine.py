@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -131,7 +131,8 @@ class Engine:
             except ImageNotFound:
                 return None
         config: dict[str, Any] = found.get("Config") or {}
-        pairs = (entry.partition("=") for entry in config.get("Env") or [])
+        entries: list[str] = config.get("Env") or []
+        pairs = (entry.partition("=") for entry in entries)
         return ImageInfo(id=found["Id"], user=config.get("User") or "", env={key: value for key, _, value in pairs})
 
     def pull(self, name: str) -> None:
@@ -186,7 +187,8 @@ class Engine:
         """Return the volumes that carry all of `labels`; an empty value means any."""
         with engine_errors("listing volumes"):
             answer: dict[str, Any] = self._client.volumes(filters={"label": _label_filter(labels)})
-        return [Labelled(v["Name"], v["Name"], v.get("Labels") or {}) for v in answer.get("Volumes") or []]
+        found: list[dict[str, Any]] = answer.get("Volumes") or []
+        return [Labelled(v["Name"], v["Name"], v.get("Labels") or {}) for v in found]
 
     # containers
 
@@ -276,7 +278,7 @@ def find_socket(env: Mapping[str, str]) -> Path:
 
 
 @contextlib.contextmanager
-def engine_errors(doing: str, *, kind: SandboxErrorKind = "unavailable") -> Iterator[None]:
+def engine_errors(doing: str, *, kind: SandboxErrorKind = "unavailable") -> Generator[None]:
     """Turn whatever docker-py raises into a SandboxError that says what was being done."""
     import requests
     from docker.errors import APIError, DockerException
@@ -335,7 +337,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 @contextlib.contextmanager
-def _ignoring(*statuses: int) -> Iterator[list[int]]:
+def _ignoring(*statuses: int) -> Generator[list[int]]:
     """Swallow the engine's refusals with these status codes; yields the list of those met."""
     from docker.errors import APIError
 
