@@ -15,9 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ostro.agent.config import REPOSITORY_KEYS, Settings
 from ostro.agent.errors import ConfigError
-from pydantic import ValidationError
 
 LIMIT_KEYS = ("steps", "budget", "time", "tokens")
 """Of these a repository may only lower the value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
 from ostro.cli.options import output_option, print_json, settings_flags, settings_options
 from ostro.cli.terminal import DIM, one_line, paint, wants_color
 

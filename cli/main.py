@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 import click
+
 from ostro.cli.errors import Boundary
 
 COMMANDS = {

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from pydantic import JsonValue
+
 from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
 from ostro.agent.record.trajectory import (
     Called,
@@ -42,7 +44,6 @@ from ostro.cli.terminal import (
     seconds,
     wants_color,
 )
-from pydantic import JsonValue
 
 REDRAW_S = 0.25
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
