@@ -71,6 +71,7 @@ class Progress:
         self._started = time.monotonic()
         self._doing = "starting"
         self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._calls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if self._live:
@@ -109,12 +110,13 @@ class Progress:
                 self._limit = steps if isinstance(steps, int) else 0
                 self._doing = "waiting for the model"
             case Planned():
-                self._steps = event.turn
+                self._steps = event.turn + 1
                 self._tokens += event.usage.input_tokens + event.usage.output_tokens
                 self._cost += event.cost_usd
                 self._doing = "working"
             case Called():
                 self._doing = describe_call(event.call.name, event.call.arguments)
+                self._calls[event.call.id] = self._doing
             case Observed() | Nudged():
                 self._doing = "waiting for the model"
             case Retried():
@@ -125,7 +127,7 @@ class Progress:
                 pass
 
     def _line(self, event: Event) -> str:
-        text, color = line_of(event)
+        text, color = line_of(event, self._calls)
         if not text:
             return ""
         width = columns() - 1 if self._live else 160
@@ -156,16 +158,21 @@ def one_line_keep(text: str, width: int) -> str:
     return " " * indent + one_line(text, max(10, width - indent))
 
 
-def line_of(event: Event) -> tuple[str, str]:
-    """Return the permanent line of an event and its colour; ("", "") where it needs none."""
+def line_of(event: Event, calls: Mapping[str, str]) -> tuple[str, str]:
+    """Return the permanent line of an event and its colour; ("", "") where it needs none.
+
+    Args:
+        event: what happened.
+        calls: call id -> what the call does, for the line of its observation.
+    """
     line = ("", "")
     match event:
         case RunStarted():
             line = f"{event.model} at {event.endpoint}; sandbox: {event.sandbox_description or event.sandbox}", BOLD
         case Planned() if event.text.strip():
-            line = f"{event.turn:>3}  {event.text}", ""
+            line = f"{event.turn + 1:>3}  {event.text}", ""
         case Observed():
-            line = _observed_line(event)
+            line = _observed_line(event, calls.get(event.call_id, event.name))
         case Retried():
             line = f"     the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}", YELLOW
         case Tested():
@@ -181,13 +188,10 @@ def line_of(event: Event) -> tuple[str, str]:
     return line
 
 
-def _observed_line(event: Observed) -> tuple[str, str]:
-    mark = "ok" if event.ok else "failed"
+def _observed_line(event: Observed, call: str) -> tuple[str, str]:
     code = event.data.get("exit_code")
-    shown = f"exit {code}" if isinstance(code, int) and code else mark
-    about = event.data.get("command") or event.data.get("path") or event.data.get("pattern") or ""
-    text = f"{event.turn:>3}  {event.name} {about}".rstrip()
-    return f"{text}  [{shown}, {seconds(event.duration_s)}]", "" if event.ok else YELLOW
+    shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
+    return f"     {shown:<7} {seconds(event.duration_s):>6}  {call}", "" if event.ok else YELLOW
 
 
 def status_of(result: TestRun) -> str:

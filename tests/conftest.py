@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,10 +79,10 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session")
-def docker_image() -> Iterator[str]:
+def docker_image() -> str:
     """The base image of the engine; for tests marked `docker`."""
     images = engine_images() or ()
-    yield next(image for image in BASE_IMAGES if image in images)
+    return next(image for image in BASE_IMAGES if image in images)
 
 
 @pytest.fixture
