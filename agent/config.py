@@ -21,7 +21,8 @@ DEFAULT_TIME_S = 3600.0
 DEFAULT_MAX_TOKENS = 4096
 DEFAULT_TEMPERATURE = 0.15
 
-REPOSITORY_KEYS = frozenset({"image", "setup", "test", "instructions", "steps", "budget", "time", "tokens"})
+LIMIT_KEYS = frozenset({"steps", "budget", "time", "tokens"})
+REPOSITORY_KEYS = frozenset({"image", "setup", "test", "instructions"}) | LIMIT_KEYS
 """What a target repository may set: a repository is untrusted. Limits only downwards."""
 
 

@@ -17,11 +17,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ostro.agent.config import REPOSITORY_KEYS, Settings
+from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.errors import ConfigError
-
-LIMIT_KEYS = ("steps", "budget", "time", "tokens")
-"""Of these a repository may only lower the value."""
 
 MAX_FILE_BYTES = 256 * 1024
 ENV_PREFIX = "OSTRO_"
