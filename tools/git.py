@@ -41,9 +41,7 @@ class GitArgs(ToolArgs):
     """Arguments of `git`."""
 
     command: GitCommand
-    args: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        default_factory=list, description='For example ["--stat"] or ["src/a.py"].'
-    )
+    args: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
 
 
 def run_git(args: GitArgs, context: ToolContext) -> Observation:

@@ -38,8 +38,8 @@ class SearchArgs(ToolArgs):
     """Arguments of `search`."""
 
     pattern: str = Field(min_length=1)
-    path: str = Field(default=".", description="Directory or file to search in.")
-    glob: str | None = Field(default=None, description="Only these files: *.py")
+    path: str = Field(default=".", description="Directory or file.")
+    glob: str | None = Field(default=None, description="Such as *.py")
     kind: Kind = "text"
 
 
