@@ -148,11 +148,21 @@ class PatchedTree:
         """Return the difference from the base as a git binary patch."""
         told = run_git(
             [
-                "diff-index", "--cached", "-p", "--binary", "--full-index", "--no-ext-diff", "--no-textconv",
-                "--no-renames", "--no-color", "--src-prefix=a/", "--dst-prefix=b/", self.base.tree,
+                "diff-index",
+                "--cached",
+                "-p",
+                "--binary",
+                "--full-index",
+                "--no-ext-diff",
+                "--no-textconv",
+                "--no-renames",
+                "--no-color",
+                "--src-prefix=a/",
+                "--dst-prefix=b/",
+                self.base.tree,
             ],
             git_dir=self.git_dir,
-        )  # fmt: skip
+        )
         return must(told, doing="the patch cannot be written").stdout
 
     def tree(self) -> str:
@@ -212,11 +222,19 @@ def _fetch(view: Path, into: Path, *, depth: int | None, source: Path) -> None:
     limit = _INFINITE_DEPTH if depth is None else depth
     shallow = [f"--depth={limit}"] if depth is not None or (view / "shallow").exists() else []
     told = run_git(
-        ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--keep", *shallow, view.as_uri(),
-         f"+{BASE_REF}:{BASE_REF}"],
+        [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--keep",
+            *shallow,
+            view.as_uri(),
+            f"+{BASE_REF}:{BASE_REF}",
+        ],
         git_dir=into,
         settings=["fetch.unpackLimit=1", "fetch.writeCommitGraph=false", "protocol.version=2"],
-    )  # fmt: skip
+    )
     must(
         told,
         doing=f"{source}: the history of HEAD cannot be copied",

@@ -156,6 +156,8 @@ def _locate(path: Path) -> _Place:
 
 
 def _not_usable(path: Path, told: GitResult) -> RepositoryError:
+    if "safe.bareRepository" in told.stderr:
+        return RepositoryError(f"{path} is inside a .git folder", mend="Give the folder that holds the files.")
     if "not a git repository" not in told.stderr:
         return RepositoryError(f"{path}: git cannot read this repository: {told.complaint}", mend="Run: git fsck")
     if (path / ".git").exists():

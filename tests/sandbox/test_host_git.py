@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ostro.sandbox.branch import branch_name, slug, write_branch
 from ostro.sandbox.host_git import changed_files, open_base, prepare_base
 from ostro.sandbox.protocol import RepositoryError
