@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ostro.agent.errors import PreflightError
 from pydantic import BaseModel
@@ -90,7 +91,8 @@ def unpack_source(source: FilesSource | SdistSource, into: Path, cache: Path) ->
         for name, text in source.files.items():
             _write(into, name, text.encode(), executable=False)
         return
-    _unpack(_fetch_sdist(source, cache), into)
+    with _fetch_sdist(source, cache).open("rb") as archive:
+        unpack_archive(archive, into)
 
 
 def commit_tree(tree: Path) -> str:
@@ -163,16 +165,25 @@ def _pip(*arguments: str) -> None:
         )
 
 
-def _unpack(archive: Path, into: Path) -> None:
-    """Write the files of an sdist without its top folder. Debian 12's Python 3.11.2 has no extraction filters."""
-    with tarfile.open(archive, "r:gz") as tar:
+def unpack_archive(archive: IO[bytes], into: Path, *, skip: str = "") -> None:
+    """Write the files and inner links of a tar into `into`, without its top folder and without entries named `skip`.
+
+    Devices, outer links and owners are left out. Debian 12's Python 3.11.2 has no extraction filters, hence by hand.
+
+    Raises:
+        SetupError: a path leads out of the tree.
+    """
+    with tarfile.open(fileobj=archive, mode="r:*") as tar:
         for member in tar:
-            name = "/".join(PurePosixPath(member.name).parts[1:])
-            if member.isfile() and name:
+            parts = PurePosixPath(member.name).parts[1:]
+            if not parts or skip in parts:
+                continue
+            name = "/".join(parts)
+            if member.isfile():
                 content = tar.extractfile(member)
                 assert content is not None  # it is a file
                 _write(into, name, content.read(), executable=bool(member.mode & _EXECUTABLE))
-            elif member.issym() and name:
+            elif member.issym():
                 _link(into, name, member.linkname)
 
 
