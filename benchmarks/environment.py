@@ -23,6 +23,7 @@ from ostro.benchmarks.sources import (
     commit_tree,
     content_key,
     fetch_wheels,
+    head_commit,
     unpack_source,
 )
 
@@ -61,10 +62,12 @@ class Environment:
 
 
 def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_image: str = "") -> Environment:
-    """Return the environment of an instance, building what is not there yet.
+    """Return the environment of an instance, building what is not there yet below `home/environments`.
 
     Args:
-        home: folder for what is kept (OSTRO_HOME); everything goes below `home/environments`.
+        instance: the row.
+        flavour: for which kind of sandbox.
+        home: folder for what is kept (OSTRO_HOME).
         base_image: container image to build on, with Python of the row's version, its venv module and git.
 
     Raises:
@@ -121,11 +124,6 @@ def _packages(setup: EnvironmentSetup, cache: Path) -> Path:
             (scratch / "env").mkdir()
             _run_isolated(venv_script(setup.pip, setup.python), scratch / "env", wheels=wheels)
     return folder
-
-
-def head_commit(repository: Path) -> str:
-    """Return the id that the repository's branch `main` points at, read without running git."""
-    return (repository / ".git" / "refs" / "heads" / "main").read_text(encoding="ascii").strip()
 
 
 def _bubblewrap() -> str:

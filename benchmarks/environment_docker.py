@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 
 from ostro.benchmarks.environment import (
     BUILD_ENVIRONMENT,
-    ENV_DIR,
     PATH,
     WHEELS_DIR,
     WORKDIR,
     Environment,
     environment_key,
-    head_commit,
     tree_key,
     venv_script,
 )
@@ -35,6 +33,7 @@ from ostro.benchmarks.sources import (
     built_once,
     commit_tree,
     fetch_wheels,
+    head_commit,
     unpack_archive,
     unpack_source,
 )
@@ -151,6 +150,7 @@ def _container(client: DockerClient, image: str) -> Iterator[Container]:
 def _run(container: Container, script: str, *, workdir: str) -> None:
     result = container.exec_run(["sh", "-ec", script], workdir=workdir, environment=BUILD_ENVIRONMENT, user="0")
     if result.exit_code:
+        assert isinstance(result.output, bytes)  # an iterator only when streaming
         output = result.output.decode("utf-8", "replace")[-ERROR_TAIL_CHARS:].strip()
         raise SetupError(f"a build step ended with exit code {result.exit_code}:\n{script}\n{output}")
 

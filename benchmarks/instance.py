@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from ostro.agent.errors import UsageError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from ostro.agent.errors import UsageError
 
 MAX_ROW_FILE_BYTES = 64 * 1024 * 1024
 
@@ -27,7 +28,7 @@ def _names(value: JsonValue) -> JsonValue:
 
 
 TestNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
-LogParser = Literal["pytest", "django", "sympy"]
+LogParser = Literal["pytest", "django", "sympy", "unittest"]
 
 
 class _Row(BaseModel):

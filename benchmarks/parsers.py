@@ -1,6 +1,6 @@
 """Read which tests passed from the log of a test run: one pure function a framework.
 
-Names are those that SWE-bench's rows use: for pytest the node id up to its first blank, for Django the line before
+Django's runner is unittest's with more output around it, so one function reads both. Names are those that SWE-bench's rows use: for pytest the node id up to its first blank, for Django the line before
 ` ... ` (the docstring, where a test has one), for SymPy the function's name. Called by benchmarks/grading.py.
 """
 
@@ -100,6 +100,7 @@ PARSERS: Mapping[str, Callable[[str], Statuses]] = {
     "pytest": parse_pytest,
     "django": parse_django,
     "sympy": parse_sympy,
+    "unittest": parse_django,
 }
 
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ostro.agent.errors import PreflightError
 from pydantic import BaseModel
 
+from ostro.agent.errors import PreflightError
 from ostro.benchmarks.instance import FilesSource, SdistSource
 
 KEY_DIGITS = 16
@@ -95,8 +95,8 @@ def unpack_source(source: FilesSource | SdistSource, into: Path, cache: Path) ->
         unpack_archive(archive, into)
 
 
-def commit_tree(tree: Path) -> str:
-    """Make `tree` a git repository whose one commit holds everything in it, ignored files too; return its id.
+def commit_tree(tree: Path) -> None:
+    """Make `tree` a git repository whose one commit holds everything in it, ignored files too.
 
     Repositories inside the tree are taken out first: a nested `.git` could carry programs that git would run.
     """
@@ -109,7 +109,12 @@ def commit_tree(tree: Path) -> str:
     _git(tree, "init", "--quiet", "--initial-branch=main", "--template=")
     _git(tree, "add", "--all", "--force", ".")
     _git(tree, "commit", "--quiet", "--no-verify", "--allow-empty", "--message=base")
-    return _git(tree, "rev-parse", "HEAD").strip()
+    _git(tree, "repack", "-a", "-d", "--quiet")
+
+
+def head_commit(repository: Path) -> str:
+    """Return the id of the one commit that `commit_tree` made."""
+    return _git(repository, "rev-parse", "HEAD").strip()
 
 
 def _git(tree: Path, *arguments: str) -> str:
@@ -121,7 +126,16 @@ def _git(tree: Path, *arguments: str) -> str:
     }
     for role in ("AUTHOR", "COMMITTER"):
         fixed |= {f"GIT_{role}_NAME": "base", f"GIT_{role}_EMAIL": "base@localhost"}
-    options = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.autocrlf=false")
+    options = (
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.autocrlf=false",
+    )
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
         ["git", *options, *arguments], cwd=tree, env=inherited | fixed, capture_output=True, text=True, check=False
