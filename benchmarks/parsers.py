@@ -1,7 +1,8 @@
 """Read which tests passed from the log of a test run: one pure function a framework.
 
-Django's runner is unittest's with more output around it, so one function reads both. Names are those that SWE-bench's rows use: for pytest the node id up to its first blank, for Django the line before
-` ... ` (the docstring, where a test has one), for SymPy the function's name. Called by benchmarks/grading.py.
+Names are those that SWE-bench's rows use: for pytest the node id up to its first blank, for Django the line before
+` ... ` (the docstring, where a test has one), for SymPy the function's name. Django's runner is unittest's with more
+output around it, so one function reads both. Called by benchmarks/grading.py.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from pydantic import BaseModel
 
 from ostro.agent.errors import PreflightError
 from ostro.benchmarks.instance import FilesSource, SdistSource
+from ostro.sandbox.git_process import must, run_git
+from ostro.sandbox.host_git import identity
 
 KEY_DIGITS = 16
 PIP_TIMEOUT_S = 1800
@@ -106,43 +108,22 @@ def commit_tree(tree: Path) -> None:
             shutil.rmtree(Path(folder, _GIT_DIR))
         if _GIT_DIR in files:
             Path(folder, _GIT_DIR).unlink()
-    _git(tree, "init", "--quiet", "--initial-branch=main", "--template=")
-    _git(tree, "add", "--all", "--force", ".")
-    _git(tree, "commit", "--quiet", "--no-verify", "--allow-empty", "--message=base")
-    _git(tree, "repack", "-a", "-d", "--quiet")
+    who = identity("base", "base@localhost") | {
+        "GIT_AUTHOR_DATE": COMMIT_DATE,
+        "GIT_COMMITTER_DATE": COMMIT_DATE,
+    }
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main", "--template="],
+        ["add", "--all", "--force", "."],
+        ["commit", "--quiet", "--no-verify", "--allow-empty", "--message=base"],
+        ["repack", "-a", "-d", "--quiet"],
+    ):
+        must(run_git(arguments, cwd=tree, settings=["core.autocrlf=false"], env=who), doing=f"{tree}: no commit")
 
 
 def head_commit(repository: Path) -> str:
     """Return the id of the one commit that `commit_tree` made."""
-    return _git(repository, "rev-parse", "HEAD").strip()
-
-
-def _git(tree: Path, *arguments: str) -> str:
-    fixed = {
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_AUTHOR_DATE": COMMIT_DATE,
-        "GIT_COMMITTER_DATE": COMMIT_DATE,
-    }
-    for role in ("AUTHOR", "COMMITTER"):
-        fixed |= {f"GIT_{role}_NAME": "base", f"GIT_{role}_EMAIL": "base@localhost"}
-    options = (
-        "-c",
-        "core.hooksPath=/dev/null",
-        "-c",
-        "gc.auto=0",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.autocrlf=false",
-    )
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    done = subprocess.run(
-        ["git", *options, *arguments], cwd=tree, env=inherited | fixed, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SetupError(f"git {arguments[0]} in {tree} failed: {done.stderr[-ERROR_TAIL_CHARS:].strip()}")
-    return done.stdout
+    return must(run_git(["rev-parse", "HEAD"], cwd=repository), doing=f"{repository} has no commit").line
 
 
 def _fetch_sdist(source: SdistSource, cache: Path) -> Path:
