@@ -80,6 +80,12 @@ def replacements(text: str, hunks: tuple[Hunk, ...]) -> Iterator[Replacement]:
         shift += len(hunk.new) - len(hunk.old)
 
 
+def stands_once(part: str, text: str) -> bool:
+    """Whether `part` occurs in `text` at exactly one place; `str.count` would miss a second one that overlaps."""
+    first = text.find(part)
+    return first >= 0 and text.find(part, first + 1) < 0
+
+
 def _core(hunk: Hunk) -> tuple[int, int, tuple[str, ...]]:
     """Return which of the old lines really change (start, stop) and what they become."""
     start = 0
@@ -94,7 +100,7 @@ def _core(hunk: Hunk) -> tuple[int, int, tuple[str, ...]]:
 def _widen(lines: list[str], first: int, last: int, *, bare: bool) -> tuple[int, int]:
     """Add lines around [first, last) until the block stands once in the file; `bare` needs at least one."""
     text = "".join(lines)
-    while bare or text.count("".join(lines[first:last]).removesuffix("\n")) != 1:
+    while bare or not stands_once("".join(lines[first:last]).removesuffix("\n"), text):
         if first == 0 and last == len(lines):
             break
         first, last, bare = max(first - 1, 0), min(last + 1, len(lines)), False
@@ -103,7 +109,7 @@ def _widen(lines: list[str], first: int, last: int, *, bare: bool) -> tuple[int,
 
 def _replacement(old: str, new: str, text: str) -> Replacement:
     """Leave the last line ending out, as a model does, where that changes nothing."""
-    if old.endswith("\n") and new.endswith("\n") and text.count(old[:-1]) == 1:
+    if old.endswith("\n") and new.endswith("\n") and stands_once(old[:-1], text):
         return Replacement(old[:-1], new[:-1])
     return Replacement(old, new)
 
