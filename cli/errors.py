@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -75,15 +76,15 @@ class Boundary:
             sys.stdout.flush()
         except BrokenPipeError:
             self.exit_code = _leave_pipe()
-        return not isinstance(error, SystemExit)
+        return True
 
     def _handle(self, error: BaseException) -> int:
         if isinstance(error, click.exceptions.Exit):
             return error.exit_code
-        if isinstance(error, BrokenPipeError):
-            return _leave_pipe()
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            return _leave_pipe()  # click answers a broken pipe with SystemExit(1)
         if isinstance(error, SystemExit):
-            return 0
+            return error.code if isinstance(error.code, int) else USAGE
         failure = failure_of(error)
         if wants_json(self.arguments):
             print(json.dumps(_json_of(failure, self.arguments)))  # noqa: T201  # the data of the command
@@ -95,8 +96,7 @@ class Boundary:
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether the command line asks for JSON, before it was parsed."""
     own = list(arguments[: arguments.index("--")]) if "--" in arguments else list(arguments)
-    pairs = zip(own, [*own[1:], ""], strict=True)
-    return any(word == "--output=json" or (word == "--output" and value == "json") for word, value in pairs)
+    return "--output=json" in own or ("--output", "json") in pairwise(own)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -56,12 +56,11 @@ def configure(repo: str, flags: dict[str, Any], progress: Progress) -> tuple[Con
         ConfigError: a source holds a value that cannot be used.
     """
     from ostro.agent.config_sources import load
-    from ostro.sandbox.clone import clone, is_url
+    from ostro.sandbox.clone import clone, is_repository_url
 
     folder = Path(repo)
-    if is_url(repo):
-        home = load(None, flags).settings.home
-        folder = clone(repo, home / "clones")
+    if is_repository_url(repo):
+        folder = clone(repo, load(None, flags).settings.home)
         progress.say(f"cloned {repo} to {folder}")
     found = load(folder, flags)
     for warning in found.warnings:

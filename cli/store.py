@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +67,17 @@ def _changed(folder: Path) -> float:
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs of a run: one, or one for each attempt."""
     return sorted([*folder.glob(LOG), *folder.glob(f"attempt*/{LOG}")])
+
+
+def is_working(folder: Path) -> bool:
+    """Whether some process still writes the run: it holds the lock of its log."""
+    for log in logs_of(folder):
+        try:
+            with log.open("rb") as opened:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def find_run(home: Path, name: str) -> Path:

@@ -11,12 +11,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("agent", "benchmarks", "cli", "forge", "prompts", "sandbox", "tools")
 
-SPY = """
-import sys
-import {module}
-allowed = tuple({{p for p in (sys.prefix, sys.base_prefix, {root!r}) }})
-"""
-
 
 def test_imports_when_checked_by_import_linter_run_downward(tmp_path: Path) -> None:
     found = subprocess.run(
@@ -50,8 +44,6 @@ def hook(event, args):
             noted.append(f"open {path}")
     elif event.startswith(("socket.connect", "socket.getaddrinfo", "subprocess", "os.system", "os.mkdir", "os.putenv")):
         noted.append(f"{event} {args!r}")
-class Watched(dict):
-    pass
 sys.addaudithook(hook)
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -62,7 +54,7 @@ sys.exit(1 if noted else 0)
 
 def test_importing_every_module_opens_no_file_and_starts_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", AUDIT, *modules()],
+        [sys.executable, "-B", "-c", AUDIT, *modules()],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT / "typings"), "HOME": str(tmp_path)},
         capture_output=True,

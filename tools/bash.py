@@ -27,7 +27,7 @@ class BashArgs(ToolArgs):
 
     command: str = Field(min_length=1)
     timeout: float | None = Field(default=None, gt=0, description="Seconds.")
-    background: bool = Field(default=False, description="Return at once, keep it running.")
+    background: bool = Field(default=False, description="Return at once.")
 
 
 def run_bash(args: BashArgs, context: ToolContext) -> Observation:

@@ -43,9 +43,9 @@ class EditorArgs(ToolArgs):
     path: str
     file_text: str | None = Field(default=None, description="For create.")
     old_str: str | None = None
-    new_str: str | None = Field(default=None, description="For str_replace and insert.")
+    new_str: str | None = None
     insert_line: int | None = Field(default=None, description="0 is the top.")
-    view_range: list[int] | None = Field(default=None, description="[first, last]; last -1 is the end.")
+    view_range: list[int] | None = Field(default=None, description="[first, last]")
 
 
 def run_editor(args: EditorArgs, context: ToolContext) -> Observation:

@@ -14,7 +14,10 @@ from ostro.prompts.render import describe_tool
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S
 from ostro.tools.bash import bash_tool
 from ostro.tools.editor import EDITOR
+from ostro.tools.git import GIT
+from ostro.tools.plan import PLAN
 from ostro.tools.protocol import AnyTool
+from ostro.tools.search import SEARCH
 from ostro.tools.submit import SUBMIT
 from ostro.tools.view_image import VIEW_IMAGE
 from pydantic import JsonValue
@@ -62,7 +65,7 @@ class Toolset:
             command_timeout_s: the default limit that the description of bash names.
         """
         images = [VIEW_IMAGE] if vision else []
-        return cls([bash_tool(command_timeout_s), EDITOR, *images, SUBMIT])
+        return cls([bash_tool(command_timeout_s), EDITOR, SEARCH, GIT, PLAN, *images, SUBMIT])
 
     @property
     def names(self) -> tuple[str, ...]:
