@@ -56,15 +56,14 @@ class EgressProxy:
         self._records: deque[EgressRecord] = deque(maxlen=_KEPT_RECORDS)
         self._received = 0
         self._loop = asyncio.new_event_loop()
-        self._servers: list[asyncio.Server] = []
-        self._clients: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(self._limits.connections)
         self._thread = threading.Thread(target=self._loop.run_forever, name="egress", daemon=True)
         self._thread.start()
         if unix_socket is not None:
             try:
-                self._call(self._listen_unix(unix_socket))
-            except BaseException:
+                self.serve(_bind_unix(unix_socket, self._limits.connections))
+            except OSError:
                 self.close()
                 raise
 
@@ -98,51 +97,60 @@ class EgressProxy:
     def _call(self, work: Coroutine[None, None, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _listen_unix(self, path: Path) -> None:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(str(path))
-            path.chmod(0o600)
-            listener.listen(self._limits.connections)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-        await self._listen(listener)
-
     async def _listen(self, listener: socket.socket) -> None:
-        if listener.family == socket.AF_UNIX:
-            server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES)
-        else:
-            server = await asyncio.start_server(self._accept, sock=listener, limit=HEAD_BYTES)
-        self._servers.append(server)
+        self._start(self._accept_from(listener))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept_from(self, listener: socket.socket) -> None:
+        with listener:
+            while True:
+                connection, _ = await self._loop.sock_accept(listener)
+                self._start(self._client(connection))
+
+    async def _client(self, connection: socket.socket) -> None:
+        with connection:
+            unix = connection.family == socket.AF_UNIX
+            opened = asyncio.open_unix_connection if unix else asyncio.open_connection
+            reader, writer = await opened(sock=connection, limit=HEAD_BYTES)
+            try:
+                async with self._slots:
+                    record = await Exchange(self.rules, self._limits, (reader, writer), self._charge).serve()
+                # Recorded before the connection is closed: who sees its end can also see the record.
+                if record is not None:
+                    self._records.append(record)
+                    if self._on_request is not None:
+                        self._on_request(record)
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            except asyncio.CancelledError:
+                writer.transport.abort()
+                await asyncio.sleep(0)
+                raise
 
     async def _shut(self) -> None:
-        for server in self._servers:
-            server.close()
-        for task in tuple(self._clients):
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._loop.create_task(self._client(reader, writer))
-        self._clients.add(task)
-        task.add_done_callback(self._clients.discard)
-
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with self._slots:
-                record = await Exchange(self.rules, self._limits, (reader, writer), self._charge).serve()
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        if record is not None:
-            self._records.append(record)
-            if self._on_request is not None:
-                self._on_request(record)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _charge(self, received: int) -> bool:
         """Count bytes for the sandbox; False above what all connections may bring together."""
         self._received += received
         return self._received <= self._limits.received_bytes
+
+
+def _bind_unix(path: Path, backlog: int) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener

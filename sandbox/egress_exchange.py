@@ -167,7 +167,7 @@ class Exchange:
         origin[1].write(first)
         self._count_sent(len(first))
         downward = asyncio.create_task(self._copy(origin[0], self._writer, self._count_received))
-        upward = asyncio.create_task(self._copy(self._reader, origin[1], self._count_sent))
+        upward = asyncio.create_task(self._upward(origin[1]))
         tasks = {downward, upward, asyncio.create_task(self._watch())}
         pending = tasks
         try:
@@ -182,6 +182,11 @@ class Exchange:
             await asyncio.gather(*tasks, return_exceptions=True)
             origin[1].close()
 
+    async def _upward(self, origin: asyncio.StreamWriter) -> None:
+        await self._copy(self._reader, origin, self._count_sent)
+        if origin.can_write_eof():
+            origin.write_eof()
+
     async def _copy(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, count: Callable[[int], None]
     ) -> None:
@@ -190,8 +195,6 @@ class Exchange:
             count(len(data))
             target.write(data)
             await target.drain()
-        if target.can_write_eof():
-            target.write_eof()
 
     def _count_sent(self, size: int) -> None:
         self._sent += size
