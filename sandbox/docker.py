@@ -100,12 +100,15 @@ class DockerSandbox(AttachedSandbox):
         channel = self._engine.attach(self._container)
         try:
             self._engine.start(self._container)
-            if self._spec.network is not None:
-                self._tunnel = open_tunnel(self._engine, self._container, self._spec.network)
         except SandboxError as error:
             channel.close()
             raise _explained(error, self._image_name) from error
         return channel
+
+    def _boot(self, cwd: str) -> None:
+        super()._boot(cwd)  # first of all it ends every other process: the relay comes after it
+        if self._spec.network is not None:
+            self._tunnel = open_tunnel(self._engine, self._container, self._spec.network)
 
     def _close_tunnel(self) -> None:
         if self._tunnel is not None:

@@ -72,6 +72,20 @@ class Labelled:
     running: bool = False
 
 
+@dataclass(frozen=True)
+class KeptImage:
+    """An image by one of its tags.
+
+    Attributes:
+        size_bytes: with all its layers, shared ones included.
+        created_s: seconds since the epoch.
+    """
+
+    name: str
+    size_bytes: int
+    created_s: float
+
+
 class Engine:
     """One connection to a container engine that speaks Docker's API.
 
@@ -164,6 +178,17 @@ class Engine:
         """Remove an image; a missing one is fine."""
         with engine_errors(f"removing image {name}", kind="image"), _ignoring(NOT_FOUND):
             self._client.remove_image(name, force=True)
+
+    def images(self, prefix: str) -> list[KeptImage]:
+        """Return the images whose name begins with `prefix`, one for each tag."""
+        with engine_errors("listing images"):
+            answer: list[dict[str, Any]] = self._client.images()
+        return [
+            KeptImage(name=tag, size_bytes=int(found["Size"]), created_s=float(found["Created"]))
+            for found in answer
+            for tag in found.get("RepoTags") or []
+            if tag.startswith(prefix)
+        ]
 
     # volumes
 
