@@ -57,11 +57,13 @@ def run_editor(args: EditorArgs, context: ToolContext) -> Observation:
     try:
         path = resolve(args.path, context)
         return _COMMANDS[args.command](args, path, context)
-    except (Refused, NotEncodableError) as refusal:
+    except Refused as refusal:
         text = str(refusal)
+    except NotEncodableError as error:
+        text = f"Nothing was written: {error}."
     except IsADirectoryError:
         text = f"{args.path} is a directory; give the path of a file."
-    return Observation(text=text[:1].upper() + text[1:], ok=False, data={"path": args.path})
+    return Observation(text=text, ok=False, data={"path": args.path})
 
 
 def _view(args: EditorArgs, path: str, context: ToolContext) -> Observation:
@@ -93,7 +95,7 @@ def _create(args: EditorArgs, path: str, context: ToolContext) -> Observation:
     remember(path, data, context)
     _record(Edit(path=path, start=0, before="", after="", created=existed is None, digest_after=digest(data)), context)
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
-    message = f"Created {shorten(path, context)} ({lines} lines)."
+    message = f"Created {shorten(path, context)} ({lines} {'line' if lines == 1 else 'lines'})."
     return _edited(message, path, data, None, context)
 
 

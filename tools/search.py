@@ -87,10 +87,9 @@ def _query(args: SearchArgs, context: ToolContext) -> Query:
         raise Refused("The pattern holds a line break; search for one line at a time.")
     if args.kind == "symbol" and not is_identifier(args.pattern):
         raise Refused(f"kind=symbol needs one name such as parse_date or Parser.parse, not {args.pattern!r}.")
-    path = shorten(resolve(args.path, context), context)
     return Query(
         pattern=args.pattern,
-        path="." if path == context.sandbox.workdir.rstrip("/") else path,
+        path=shorten(resolve(args.path, context), context),
         glob=args.glob or "",
         has_ripgrep=context.sandbox.has("rg"),
         max_lines=MAX_MATCHES,

@@ -72,7 +72,7 @@ def _review(patch: bytes, context: ToolContext) -> str:
     new, tests = new_files(patch), [path for path in changed_files(patch) if is_test_file(path)]
     return render(
         "review.j2",
-        diff=clip(diff, context.observation_chars, note="; see it with `git` diff"),
+        diff=clip(diff.strip(), context.observation_chars),
         new_files=new[:MAX_LISTED_FILES],
         test_files=[path for path in tests if path not in new][:MAX_LISTED_FILES],
         test_command=context.test_command,
