@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from ostro.sandbox.protocol import Completed
 from ostro.tools.display import clean, fold_long_lines
 from ostro.tools.files import resolve, shorten
@@ -24,7 +26,6 @@ from ostro.tools.search_commands import (
     symbol_commands,
     text_commands,
 )
-from pydantic import Field
 
 MAX_MATCHES = 60
 SEARCH_TIMEOUT_S = 60.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+
 from ostro.prompts.render import describe_tool, prompts_digest, render, template_names
 from ostro.tools.registry import Toolset
 
@@ -55,7 +56,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "unknown_tool_near": ("unknown_tool.j2", {"name": "bsh", "names": NAMES, "suggestion": "bash"}),
     "repeated_same": ("repeated.j2", {"pattern": "same", "times": 3}),
     "repeated_alternating": ("repeated.j2", {"pattern": "alternating", "times": 4}),
-    "repeated_nothing_new": ("repeated.j2", {"pattern": "nothing_new", "times": 10}),
+    "repeated_stale": ("repeated.j2", {"pattern": "stale", "times": 10}),
     "masked": ("masked.j2", {"call": "bash `ls -la src`", "lines": 212, "saved": ""}),
     "masked_saved": ("masked.j2", {"call": "bash `make`", "lines": 9000, "saved": "/tmp/ostro/output-3.txt"}),
     "cut_off_text": ("cut_off.j2", {"had_call": False, "max_tokens": 4096}),

@@ -6,6 +6,7 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ostro.tools.nearest import explain_ambiguity, explain_miss, nearest_block, positions
 from ostro.tools.textfile import split_lines
 
@@ -22,9 +23,9 @@ class Store:
 \treturn self.items[key]
 
     def put(self, key, value):
-        self.items[key] = value   
+        self.items[key] = value{spaces}
         return value
-"""
+""".replace("{spaces}", "   ")
 
 
 def test_miss_when_line_numbers_were_pasted_then_says_so() -> None:

@@ -7,6 +7,7 @@ import codecs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ostro.tools.textfile import NotEncodableError, NotTextError, decode, displayable, line_of, split_lines
 
 TEXTS = st.lists(st.sampled_from(["a", "b ", "é€", "\t", "\r\n", "\n"]), max_size=30).map("".join)
