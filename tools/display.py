@@ -5,7 +5,9 @@ Used by bash and git. `clean` and `clip` are pure; `show_output` saves what it c
 
 from __future__ import annotations
 
+import posixpath
 import re
+import shlex
 from dataclasses import dataclass
 
 from ostro.sandbox.protocol import SAVED_BYTES, Completed, Output
@@ -147,16 +149,24 @@ def _save(output: Output, context: ToolContext) -> str:
     """Write the whole output to a new file in the sandbox and return its path, "" when there is no room."""
     state = context.state
     number = state.saved_outputs + 1
-    path = f"{SAVED_FOLDER}/output-{number}.txt"
+    folder = _saved_folder(context)
+    path = f"{folder}/output-{number}.txt"
     try:
         context.sandbox.write(path, _whole(output))
     except OSError:
         return ""
     state.saved_outputs = number
     if number > MAX_SAVED_FILES:
-        oldest = f"{SAVED_FOLDER}/output-{number - MAX_SAVED_FILES}.txt"
-        context.sandbox.run(f"rm -f {oldest}", keep_state=False)
+        oldest = f"{folder}/output-{number - MAX_SAVED_FILES}.txt"
+        context.sandbox.run(f"rm -f {shlex.quote(oldest)}", keep_state=False)
     return path
+
+
+def _saved_folder(context: ToolContext) -> str:
+    """Return where outputs are saved: in the sandbox's own /tmp; without isolation, beside this run's workspace."""
+    if context.sandbox.name == "none":
+        return posixpath.join(posixpath.dirname(context.sandbox.workdir.rstrip("/")), "outputs")
+    return SAVED_FOLDER
 
 
 def status_line(done: Completed, *, workdir: str, timeout_s: float) -> str:
