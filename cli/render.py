@@ -1,0 +1,272 @@
+"""How a run looks while it works and when it is done.
+
+`Progress` listens to the events of the trajectory: a permanent line for each thing that happened, on stderr, and
+on a terminal one live line below them. `summary` is the text form of a `RunReport`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from pydantic import JsonValue
+
+from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
+from ostro.agent.record.trajectory import (
+    Called,
+    Ended,
+    Event,
+    Limited,
+    Noted,
+    Nudged,
+    Observed,
+    Planned,
+    Retried,
+    RunStarted,
+    Tested,
+)
+from ostro.cli.terminal import (
+    BLUE,
+    BOLD,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    columns,
+    dollars,
+    is_terminal,
+    one_line,
+    paint,
+    seconds,
+    wants_color,
+)
+
+REDRAW_S = 0.25
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
+
+
+def describe_call(name: str, arguments: Mapping[str, JsonValue]) -> str:
+    """Say in a few words what a call does: the tool, then what it is about."""
+    first = [str(arguments[key]) for key in ("command", "args", "path", "pattern", "summary") if arguments.get(key)]
+    if not first and arguments:
+        first = [str(next(iter(arguments.values())))]
+    return " ".join([name, *first])
+
+
+class Progress:
+    """A listener that shows events on `stream`; a context manager, so that the live line goes away at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._color = wants_color(stream)
+        self._live = is_terminal(stream)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._redraw, name="progress", daemon=True)
+        self._started = time.monotonic()
+        self._doing = "starting"
+        self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._calls: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._erase()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        with self._lock:
+            self._account(event)
+            line = self._line(event)
+            if line:
+                self._erase()
+                self._stream.write(line + "\n")
+                self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """Show a line that is no event: a clone, a warning."""
+        with self._lock:
+            self._erase()
+            self._stream.write(one_line(text, max(40, columns() - 1) if self._live else 2000) + "\n")
+            self._stream.flush()
+
+    def _account(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                steps = event.config.get("steps")
+                self._limit = steps if isinstance(steps, int) else 0
+                self._doing = "waiting for the model"
+            case Planned():
+                self._steps = event.turn + 1
+                self._tokens += event.usage.input_tokens + event.usage.output_tokens
+                self._cost += event.cost_usd
+                self._doing = "working"
+            case Called():
+                self._doing = describe_call(event.call.name, event.call.arguments)
+                self._calls[event.call.id] = self._doing
+            case Observed() | Nudged():
+                self._doing = "waiting for the model"
+            case Retried():
+                self._doing = f"retrying in {seconds(event.wait_s)}"
+            case Ended():
+                self._doing = "testing the patch"
+            case _:
+                pass
+
+    def _line(self, event: Event) -> str:
+        text, color = line_of(event, self._calls)
+        if not text:
+            return ""
+        width = columns() - 1 if self._live else 160
+        return paint(one_line_keep(text, width), *([color] if color else []), on=self._color)
+
+    def _redraw(self) -> None:
+        frame = 0
+        while not self._stop.wait(REDRAW_S):
+            frame += 1
+            with self._lock:
+                spent = seconds(time.monotonic() - self._started)
+                limit = f"/{self._limit}" if self._limit else ""
+                figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
+                text = one_line(figures + self._doing, max(20, columns() - 4))
+                spin = paint(SPINNER[frame % len(SPINNER)], BLUE, on=self._color)
+                self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
+                self._stream.flush()
+
+    def _erase(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+def one_line_keep(text: str, width: int) -> str:
+    """Cut to `width` like `one_line`, but keep the leading indentation and columns."""
+    indent = len(text) - len(text.lstrip(" "))
+    return " " * indent + one_line(text, max(10, width - indent))
+
+
+def line_of(event: Event, calls: Mapping[str, str]) -> tuple[str, str]:
+    """Return the permanent line of an event and its colour; ("", "") where it needs none.
+
+    Args:
+        event: what happened.
+        calls: call id -> what the call does, for the line of its observation.
+    """
+    line = ("", "")
+    match event:
+        case RunStarted():
+            line = f"{event.model} at {event.endpoint}; sandbox: {event.sandbox_description or event.sandbox}", BOLD
+        case Planned() if event.text.strip():
+            line = f"{event.turn + 1:>3}  {event.text}", ""
+        case Observed():
+            line = _observed_line(event, calls.get(event.call_id, event.name))
+        case Retried():
+            line = f"     the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}", YELLOW
+        case Tested():
+            line = f"tests {event.phase} the patch: {status_of(event.result)}  {event.command}", _color(event.result)
+        case Limited():
+            line = f"     {event.limit}: {event.detail}", YELLOW
+        case Nudged():
+            line = f"     {event.kind}: {event.text}", YELLOW
+        case Noted():
+            line = f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM
+        case _:
+            pass
+    return line
+
+
+def _observed_line(event: Observed, call: str) -> tuple[str, str]:
+    code = event.data.get("exit_code")
+    shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
+    return f"     {shown:<7} {seconds(event.duration_s):>6}  {call}", "" if event.ok else YELLOW
+
+
+def status_of(result: TestRun) -> str:
+    """Say how a test run went, in a word and the runner's own last line."""
+    word = {"not_run": "not run"}.get(result.status, result.status)
+    return f"{word} ({result.summary})" if result.summary else word
+
+
+def _color(result: TestRun) -> str:
+    return STATUS_COLOR[result.status]
+
+
+def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
+    """Return the closing text of a run: what came out, what it cost, and what to type next.
+
+    Args:
+        report: how the run ended.
+        color: whether to colour it.
+        repository: where the branch is, when that is not the current folder.
+    """
+    good = report.outcome is Ending.SUBMITTED and report.exit_code == 0
+    headline = paint(report.outcome.value, BOLD, GREEN if good else RED, on=color)
+    reason = f": {one_line(report.reason, 200)}" if report.reason else ""
+    lines = ["", headline + reason]
+    if report.error is not None:
+        lines.append(one_line(f"  {report.error.message} {report.error.mend}", 400))
+    lines += [f"  {name:<8} {value}" for name, value in _facts(report, color=color) if value]
+    lines += [paint(f"  warning  {one_line(text, 300)}", YELLOW, on=color) for text in report.warnings]
+    following = next_commands(report, repository)
+    if following:
+        lines += ["", "next:", *(f"  {command}" for command in following)]
+    return "\n".join(lines)
+
+
+def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
+    tokens = report.tokens
+    cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
+    spent = f"{dollars(report.cost_usd)} ({report.cost_source})"
+    count = len(report.files_changed)
+    return [
+        ("branch", f"{report.branch} ({report.commit[:10]})" if report.branch and report.commit else ""),
+        ("patch", report.patch or ""),
+        ("files", one_line(f"{count} changed: {', '.join(report.files_changed)}", 200) if count else ""),
+        ("tests", _tests(report.tests, color=color)),
+        ("work", f"{report.steps} steps in {seconds(report.seconds)}"),
+        ("tokens", f"{tokens.input:,} in{cached}, {tokens.output:,} out; {spent}"),
+        ("repairs", ", ".join(f"{times} {stage}" for stage, times in sorted(report.repairs.items()))),
+        ("where", f"sandbox {report.sandbox}; {report.model} at {report.endpoint}" if report.sandbox else ""),
+        ("run", report.run),
+    ]
+
+
+def _tests(tests: TestedPatch, *, color: bool) -> str:
+    if not tests.command:
+        return "no test command known; give one with --test"
+    before = paint(status_of(tests.before), _color(tests.before), on=color)
+    after = paint(status_of(tests.after), _color(tests.after), on=color)
+    return f"{tests.command}: {before} before, {after} after"
+
+
+def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
+    """Return what a user may want to type now; `repository` is where, None for the current folder."""
+    git = f"git -C {shlex.quote(str(repository))}" if repository else "git"
+    commands: list[str] = []
+    if report.branch:
+        commands += [f"{git} diff HEAD...{report.branch}", f"{git} merge {report.branch}"]
+    elif report.patch:
+        commands.append(f"{git} apply {shlex.quote(report.patch)}")
+    if report.run:
+        commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
+    return commands
+
+
+def short_run(folder: str) -> str:
+    """Return the id of a run in the usual place, else its folder: what `ostro view` understands."""
+    path = Path(folder)
+    return path.name if path.parent.name == "runs" else folder
