@@ -118,7 +118,9 @@ def check_disk(home: Path) -> Check:
         fix = "Mend its permissions, or set OSTRO_HOME to another folder."
         return Check("disk", "fail", f"{home} cannot be written: {error.strerror}", fix)
     detail = f"{size(free)} free at {home}"
-    return Check("disk", "ok", detail) if free >= LEAST_FREE_BYTES else Check("disk", "warn", detail, "See `ostro clean`.")
+    return (
+        Check("disk", "ok", detail) if free >= LEAST_FREE_BYTES else Check("disk", "warn", detail, "See `ostro clean`.")
+    )
 
 
 def check_docker() -> Check:
