@@ -88,10 +88,14 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the live line away for good: something else writes from now on."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._erase()
+            self._erase()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
