@@ -116,6 +116,18 @@ def _with_sandbox(settings: Settings, progress: Progress) -> tuple[Settings, tup
     return settings.model_copy(update={"sandbox": "none"}), (UNPROTECTED,)
 
 
+def _namespaces_refused() -> str:
+    """Say why this machine cannot have the embedded sandbox; "" when it can."""
+    from ostro.sandbox.local import find_means
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        find_means()
+    except SandboxError as error:
+        return str(error)
+    return ""
+
+
 def _engine_is_ready() -> bool:
     """Whether an engine answers that has the default image already."""
     from ostro.sandbox.docker_engine import Engine

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -139,3 +139,38 @@ def check_docker() -> Check:
         return Check("docker", "ok", f"engine at {engine.address}, image {image}")
     fix = f"It is pulled at the first run; without a registry: sudo ostro image build (makes {BASE_TAG})"
     return Check("docker", "ok", f"engine at {engine.address}, image {image} is not there yet", fix)
+
+
+def check_embedded() -> Check:
+    """Whether the embedded sandbox works, tried for real."""
+    from ostro.sandbox.local import find_means
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        means = find_means()
+    except SandboxError as error:
+        return Check("embedded", "warn", str(error), error.mend)
+    return Check("embedded", "ok", f"{means.name} {means.program}".rstrip())
+
+
+def check_model(settings: Settings, *, probe: bool) -> Iterator[Check]:
+    """Whether the model is known, has a price and a key, and (with `probe`) answers."""
+    from ostro.agent.errors import OstroError
+    from ostro.agent.model.catalogue import resolve
+    from ostro.agent.model.profile import read_key
+
+    try:
+        target = resolve(settings.model, settings.endpoint, settings.price)
+    except OstroError as error:
+        yield Check("model", "fail", str(error), error.mend)
+        return
+    price = target.model.price
+    yield Check(
+        "model", "ok", f"{target.model.id} at {target.profile.base_url}, ${price.input:g} in, ${price.output:g} out"
+    )
+    try:
+        key = read_key(target.profile)
+    except OstroError as error:
+        yield Check("key", "fail", str(error), error.mend)
+        return
+    yield Check("key", "ok", "found" if key else "none, and none is needed")
