@@ -90,7 +90,7 @@ def _run(flags: dict[str, Any], out: Path | None, output: str, progress: Progres
     settings, warnings = _with_sandbox(found.settings, progress)
     task = read_task(folder, issue=str(BUNDLED / "issue.md"), text=None)
     request = RunRequest(repository=folder, task=task, settings=settings, out=out, warnings=warnings)
-    return show(run(request, progress), output, repository=folder)
+    return show(run(request, progress, progress.say), output, repository=folder)
 
 
 def make_repository(folder: Path) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def command(repo: str, timeout: float, output: str, words: tuple[str, ...], **va
 
 
 @contextmanager
-def open_like_the_agent(repo: str, flags: dict[str, object], progress: Progress) -> Iterator[Sandbox]:
+def open_like_the_agent(repo: str, flags: dict[str, object], progress: Progress) -> Generator[Sandbox]:
     """Prepare the environment as a run does, and open one sandbox in it.
 
     Raises:
@@ -105,7 +106,7 @@ def _write_output(done: Completed) -> None:
 
 def _shell(sandbox: Sandbox, timeout: float) -> int:
     """Read commands from stdin until its end; directory and exported variables persist."""
-    import readline  # noqa: F401  # makes input() editable
+    importlib.import_module("readline")  # makes input() editable
 
     code, cwd = 0, sandbox.workdir
     while True:
