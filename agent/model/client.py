@@ -275,6 +275,7 @@ class ModelClient:
         except TryError as failure:
             failure.answered = draft.choices > 0
             failure.output_chars = draft.chars
+            failure.raw = self._transport.hide(failure.raw)
             raise
 
     def _reply(self, draft: Draft, call: _Call, latency_s: float) -> Reply:
