@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
+from pydantic import Field, JsonValue
+
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Job
 from ostro.tools.display import show_output, status_line
 from ostro.tools.protocol import AnyTool, Observation, Tool, ToolArgs, ToolContext
-from pydantic import Field, JsonValue
 
 MIN_TIMEOUT_S = 1.0
 
