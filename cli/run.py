@@ -38,11 +38,11 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
       ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7
       ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0
     """
+    if (issue is None) == (task is None):
+        raise click.UsageError("give either --issue or --task", click.get_current_context())
     from ostro.agent.session import RunRequest, run
     from ostro.cli.render import Progress
 
-    if (issue is None) == (task is None):
-        raise click.UsageError("give either --issue or --task", click.get_current_context())
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
         source = "flag" if found.origins["test"] == "--test" else "config"
@@ -54,7 +54,7 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
             test_source=source,
             warnings=found.warnings,
         )
-        report = run(request, progress)
+        report = run(request, progress, progress.say)
     return show(report, output)
 
 
