@@ -8,6 +8,7 @@ commit, which a run takes as `--repo`. Building happens without a network; only 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -84,9 +85,12 @@ def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_
 
 def venv_script(pins: Sequence[str], python: str) -> str:
     """Return the commands that make the virtual environment from the wheels in `WHEELS_DIR`."""
-    quoted = " ".join(f"'{pin}'" for pin in pins)
-    install = f"{ENV_DIR}/bin/pip install -q --no-index --find-links {WHEELS_DIR} {quoted}" if pins else ":"
-    return f"python{python} -m venv {ENV_DIR} || python3 -m venv {ENV_DIR}\n{install}\n"
+    find = f"interpreter=$(command -v python{python} || command -v python3)\n"
+    if not pins:
+        return f"{find}$interpreter -m venv --without-pip {ENV_DIR}\n"
+    quoted = " ".join(shlex.quote(pin) for pin in pins)
+    install = f"{ENV_DIR}/bin/pip install -q --no-index --find-links {WHEELS_DIR} {quoted}"
+    return f"{find}$interpreter -m venv {ENV_DIR}\n{install}\n"
 
 
 def environment_key(setup: EnvironmentSetup, *parts: object) -> str:
