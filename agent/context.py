@@ -7,7 +7,7 @@ Masking rather than summarising: research on coding agents finds equal scores at
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -28,16 +28,8 @@ WORTH_MASKING_CHARS = 400
 class TokenCounter(Protocol):
     """What this module needs of agent/model/tokens.py."""
 
-    def message(self, message: Message) -> int:
-        """Tokens of one message, cached."""
-        ...
-
-    def tools(self, schemas: list[dict[str, JsonValue]]) -> int:
-        """Tokens of the tool block."""
-        ...
-
-    def corrected(self, tokens: int) -> int:
-        """Apply what the server's own counts have taught."""
+    def count_prompt(self, messages: Iterable[Message], tools: Sequence[dict[str, JsonValue]] = ()) -> int:
+        """Return the tokens of a prompt, as corrected by what the server counted; cheap for known messages."""
         ...
 
 
@@ -70,8 +62,7 @@ class ContextKeeper:
 
     def tokens(self, history: History) -> int:
         """Return the size of the next prompt."""
-        total = self.counter.tools(self.schemas) + sum(self.counter.message(message) for message in history)
-        return self.counter.corrected(total)
+        return self.counter.count_prompt(history, self.schemas)
 
     @property
     def threshold(self) -> int:

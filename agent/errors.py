@@ -69,6 +69,7 @@ class ModelError(OstroError):
         status: HTTP status, None when no answer came.
         retry_after_s: what the server asked for, seconds.
         raw: what the server sent, capped and redacted, for the log.
+        cost_usd: estimate of what the failed requests of the call were billed.
     """
 
     exit_code = 4
@@ -88,6 +89,7 @@ class ModelError(OstroError):
         self.status = status
         self.retry_after_s = retry_after_s
         self.raw = raw
+        self.cost_usd = 0.0
 
 
 class PreflightError(OstroError):

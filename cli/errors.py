@@ -81,8 +81,6 @@ class Boundary:
     def _handle(self, error: BaseException) -> int:
         if isinstance(error, click.exceptions.Exit):
             return error.exit_code
-        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            return _leave_pipe()  # click answers a broken pipe with SystemExit(1)
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else USAGE
         failure = failure_of(error)

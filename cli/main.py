@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 import click
 
-from ostro.cli.errors import Boundary
+from ostro.cli.errors import BROKEN_PIPE, Boundary
 
 COMMANDS = {
     "run": "Work on an issue; leave a tested patch on a branch.",
@@ -55,6 +55,13 @@ class LazyGroup(click.Group):
             meant = f"Did you mean `ostro {near[0]}`?" if near else "`ostro --help` lists the commands."
             raise click.UsageError(f"there is no command {args[0]!r}. {meant}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; a reader that left is no failure, though click would make it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise click.exceptions.Exit(BROKEN_PIPE) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing any command."""

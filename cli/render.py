@@ -6,6 +6,7 @@ on a terminal one live line below them. `summary` is the text form of a `RunRepo
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Mapping
@@ -204,8 +205,14 @@ def _color(result: TestRun) -> str:
     return STATUS_COLOR[result.status]
 
 
-def summary(report: RunReport, *, color: bool) -> str:
-    """Return the closing text of a run: what came out, what it cost, and what to type next."""
+def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
+    """Return the closing text of a run: what came out, what it cost, and what to type next.
+
+    Args:
+        report: how the run ended.
+        color: whether to colour it.
+        repository: where the branch is, when that is not the current folder.
+    """
     good = report.outcome is Ending.SUBMITTED and report.exit_code == 0
     headline = paint(report.outcome.value, BOLD, GREEN if good else RED, on=color)
     reason = f": {one_line(report.reason, 200)}" if report.reason else ""
@@ -214,7 +221,7 @@ def summary(report: RunReport, *, color: bool) -> str:
         lines.append(one_line(f"  {report.error.message} {report.error.mend}", 400))
     lines += [f"  {name:<8} {value}" for name, value in _facts(report, color=color) if value]
     lines += [paint(f"  warning  {one_line(text, 300)}", YELLOW, on=color) for text in report.warnings]
-    following = next_commands(report)
+    following = next_commands(report, repository)
     if following:
         lines += ["", "next:", *(f"  {command}" for command in following)]
     return "\n".join(lines)
@@ -246,15 +253,16 @@ def _tests(tests: TestedPatch, *, color: bool) -> str:
     return f"{tests.command}: {before} before, {after} after"
 
 
-def next_commands(report: RunReport) -> list[str]:
-    """Return what a user may want to type now."""
+def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
+    """Return what a user may want to type now; `repository` is where, None for the current folder."""
+    git = f"git -C {shlex.quote(str(repository))}" if repository else "git"
     commands: list[str] = []
     if report.branch:
-        commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
+        commands += [f"{git} diff HEAD...{report.branch}", f"{git} merge {report.branch}"]
     elif report.patch:
-        commands.append(f"git apply {report.patch}")
+        commands.append(f"{git} apply {shlex.quote(report.patch)}")
     if report.run:
-        commands.append(f"ostro view {short_run(report.run)}")
+        commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
     return commands
 
 

@@ -13,7 +13,7 @@ from ostro.cli.options import output_option, print_json, settings_flags, setting
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
     from ostro.agent.outcome import RunReport
-    from ostro.agent.session import RunRequest
+    from ostro.agent.task import Task
     from ostro.cli.render import Progress
 
 
@@ -38,13 +38,23 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
       ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7
       ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0
     """
+    from ostro.agent.session import RunRequest, run
     from ostro.cli.render import Progress
 
     if (issue is None) == (task is None):
         raise click.UsageError("give either --issue or --task", click.get_current_context())
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
-        report = drive(_request(found, folder, issue=issue, text=task, out=out), progress)
+        source = "flag" if found.origins["test"] == "--test" else "config"
+        request = RunRequest(
+            repository=folder,
+            task=read_task(folder, issue=issue, text=task),
+            settings=found.settings,
+            out=out,
+            test_source=source,
+            warnings=found.warnings,
+        )
+        report = run(request, progress)
     return show(report, output)
 
 
@@ -68,33 +78,35 @@ def configure(repo: str, flags: dict[str, Any], progress: Progress) -> tuple[Con
     return found, folder
 
 
-def _request(
-    found: Configuration, folder: Path, *, issue: str | None, text: str | None, out: Path | None
-) -> RunRequest:
-    from ostro.agent.session import RunRequest
-    from ostro.forge.issue import read_issue
+def read_task(folder: Path, *, issue: str | None, text: str | None) -> Task:
+    """Read what is to be done, and clean it.
 
-    task = read_issue(issue=issue, task=text, repository=folder)
-    source = "flag" if found.origins["test"] == "--test" else "config"
-    return RunRequest(
-        repository=folder, task=task, settings=found.settings, out=out, test_source=source, warnings=found.warnings
-    )
+    Raises:
+        IssueError: it is missing, too large, or not text.
+        RepositoryError: the number of an issue was given, and `folder` is no repository.
+    """
+    from ostro.forge.issue import issue_from_text, read_issue, to_task
+    from ostro.sandbox.repository import inspect_repository
 
-
-def drive(request: RunRequest, progress: Progress) -> RunReport:
-    """Run the session with its progress on stderr; a termination signal is an interrupt."""
-    from ostro.agent import session
-
-    return session.run(request, progress)
+    if text is not None:
+        return to_task(issue_from_text(text))
+    assert issue is not None
+    return to_task(read_issue(issue, origin_url=inspect_repository(folder).origin_url, stdin=sys.stdin.buffer))
 
 
-def show(report: RunReport, output: str) -> int:
-    """Print the report and return its exit code."""
+def show(report: RunReport, output: str, *, repository: Path | None = None) -> int:
+    """Print the report and return its exit code.
+
+    Args:
+        report: how the run ended.
+        output: `text` or `json`.
+        repository: where the branch is, when that is not the current folder.
+    """
     from ostro.cli.render import summary
     from ostro.cli.terminal import wants_color
 
     if output == "json":
         print_json(report.model_dump(mode="json", by_alias=True))
     else:
-        click.echo(summary(report, color=wants_color(sys.stdout)))
+        click.echo(summary(report, color=wants_color(sys.stdout), repository=repository))
     return report.exit_code

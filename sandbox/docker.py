@@ -103,13 +103,16 @@ class DockerSandbox(AttachedSandbox):
         return channel
 
     def _reusable(self) -> bool:
-        """Whether the container of an earlier start can be started again; it is stopped then."""
-        state = self._engine.state(self._container) if self._container else None
-        if state is None:
+        """Whether the container of an earlier start is to be started again; it is stopped then."""
+        if not self._container:
             return False
         if self._spec.base_git is not None:
             self._engine.remove_container(self._container)
             return False
+        state = self._engine.state(self._container)
+        if state is None:
+            message = "the container was removed from outside, and the workspace with it"
+            raise SandboxError(message, kind="workspace_lost", mend="Start again from the last checkpoint")
         self._stop(state)
         return True
 

@@ -113,9 +113,11 @@ class AttachedChannel:
     def _wait_writable(self, deadline: float) -> None:
         if time.monotonic() >= deadline:
             raise SandboxError(f"the container took no input for {SEND_TIMEOUT_S:.0f} s", kind="transport")
+        if self._ended:
+            raise SandboxError("the container's first process has ended", kind="transport")
         poller = select.poll()
         wanted = select.POLLOUT
-        if self._arrived_bytes < BACKLOG_BYTES and not self._ended:
+        if self._arrived_bytes < BACKLOG_BYTES:
             wanted |= select.POLLIN
         poller.register(self._sock, wanted)
         for _, event in poller.poll(1000):

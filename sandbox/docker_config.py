@@ -9,8 +9,8 @@ import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 from ostro.sandbox.docker_engine import ImageInfo
 from ostro.sandbox.protocol import Limits, SandboxSpec
@@ -24,7 +24,6 @@ USER_NAME = "ostro"
 CPU_PERIOD_US = 100_000
 SHM_BYTES = 64 * 1024 * 1024
 VAR_TMP_BYTES = 256 * 1024 * 1024
-SPOOL_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def volume_tree(spec: SandboxSpec, identity: Identity) -> IO[bytes]:
 
     base.git belongs to root and /ostro has the sticky bit, so the sandbox's user can neither change nor rename it.
     """
-    spool = cast("IO[bytes]", SpooledTemporaryFile(max_size=SPOOL_BYTES))  # noqa: SIM115 - the caller closes it
+    spool = TemporaryFile()  # noqa: SIM115 - the caller closes it
     owner = 0 if identity.user.partition(":")[0] in ("0", "root") else USER_ID
     with tarfile.open(fileobj=spool, mode="w", format=tarfile.PAX_FORMAT) as archive:
         _add_folder(archive, OSTRO_DIR, 0, 0o1777)

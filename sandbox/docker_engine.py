@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ostro.sandbox.docker_channel import AttachedChannel
 from ostro.sandbox.protocol import SandboxError, SandboxErrorKind
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 10
 CALL_TIMEOUT_S = 120
+OLDEST_API = "1.24"
 TRANSFER_CHUNK = 1024 * 1024
 
 RUNNING = ("running", "paused", "restarting")
@@ -104,25 +107,16 @@ class Engine:
         Raises:
             SandboxError: `unavailable`; the mend is the command that helps.
         """
-        import docker
-        from docker.errors import DockerException
-        from docker.utils import kwargs_from_env
-
         env = dict(os.environ if environ is None else environ)
         address = env.get("DOCKER_HOST") or f"unix://{find_socket(env)}"
         if address.startswith("ssh://"):
             mend = f"Forward its socket and name that: {SSH_FORWARD}"
             raise SandboxError(f"DOCKER_HOST={address}: ssh is not spoken here", kind="unavailable", mend=mend)
-        with engine_errors(f"connecting to {address}"):
-            settings: dict[str, Any] = {"base_url": address}
-            if env.get("DOCKER_HOST"):
-                settings = {**kwargs_from_env(environment=env)}
-            try:
-                client = docker.APIClient(version="auto", timeout=PROBE_TIMEOUT_S, **settings)
-            except DockerException as error:
-                raise _no_answer(address, error) from error
-        client.timeout = CALL_TIMEOUT_S
-        return cls(client, address)
+        try:
+            _knock(address)  # before docker-py is imported: without an engine this answers at once
+        except OSError as error:
+            raise _no_answer(address, error) from error
+        return cls(_client(address, env), address)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -167,7 +161,8 @@ class Engine:
         """
         repository, label = _split_tag(tag)
         with engine_errors(f"importing image {tag}", kind="image"):
-            self._client.import_image_from_stream(tree, repository=repository, tag=label, changes=changes)
+            chunks = iter(lambda: tree.read(TRANSFER_CHUNK), b"")  # docker-py says chunked, so it must not be a file
+            self._client.import_image_from_stream(chunks, repository=repository, tag=label, changes=changes)
         found = self.image(tag)
         if found is None:
             raise SandboxError(f"the engine took image {tag} but does not have it", kind="image")
@@ -291,6 +286,33 @@ class Engine:
         with engine_errors("removing the container"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.remove_container(container, force=True, v=True)
         return CONFLICT not in ignored
+
+
+def _knock(address: str) -> None:
+    """Open and close a connection. Raises OSError."""
+    where = urlsplit(address)
+    if where.scheme in ("unix", "http+unix"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(PROBE_TIMEOUT_S)
+            probe.connect(where.path or where.netloc)
+    elif where.hostname and where.port:
+        socket.create_connection((where.hostname, where.port), timeout=PROBE_TIMEOUT_S).close()
+
+
+def _client(address: str, env: Mapping[str, str]) -> APIClient:
+    """Return a client that speaks the server's version of the API."""
+    import docker
+    import requests
+    from docker.errors import DockerException
+    from docker.utils import kwargs_from_env
+
+    try:
+        settings: dict[str, Any] = {**kwargs_from_env(environment={**env, "DOCKER_HOST": address})}
+        with contextlib.closing(docker.APIClient(version=OLDEST_API, timeout=PROBE_TIMEOUT_S, **settings)) as probe:
+            version = str(probe.version(api_version=False)["ApiVersion"])
+        return docker.APIClient(version=version, timeout=CALL_TIMEOUT_S, **settings)
+    except (DockerException, requests.RequestException, KeyError, TypeError) as error:
+        raise _no_answer(address, error) from error
 
 
 def find_socket(env: Mapping[str, str]) -> Path:

@@ -87,10 +87,14 @@ def _docker(spec: SandboxSpec, reason: str, say: Callable[[str], None]) -> Chose
     from ostro.sandbox.docker_engine import Engine
 
     engine = Engine.connect()
-    image = spec.image or default_image(lambda name: engine.image(name) is not None)
-    if engine.image(image) is None:
-        say(f"pulling image {image}")
-        engine.pull(image)
+    try:
+        image = spec.image or default_image(lambda name: engine.image(name) is not None)
+        if engine.image(image) is None:
+            say(f"pulling image {image}")
+            engine.pull(image)
+    except SandboxError:
+        engine.close()
+        raise
     return Chosen("docker", reason, engine, image)
 
 

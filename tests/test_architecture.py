@@ -39,7 +39,7 @@ def hook(event, args):
         path = os.fspath(args[0]) if isinstance(args[0], (str, bytes, os.PathLike)) else ""
         path = os.fsdecode(path)
         code = path.endswith((".py", ".pyc", ".so", ".pth", ".pyi")) or ".pyc." in path
-        library = path.startswith((sys.prefix, sys.base_prefix, "/usr/lib", "/lib", "/etc/localtime", "/proc/self"))
+        library = path.startswith((sys.prefix, sys.base_prefix, "/usr/lib", "/lib", "/proc/self", "__editable__"))
         if path and not code and not library:
             noted.append(f"open {path}")
     elif event.startswith(("socket.connect", "socket.getaddrinfo", "subprocess", "os.system", "os.mkdir", "os.putenv")):

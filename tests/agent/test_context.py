@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from pydantic import JsonValue
 
 from ostro.agent.context import KEPT_OBSERVATIONS, ContextKeeper
@@ -20,14 +22,8 @@ from ostro.agent.history import (
 class CharacterCounter:
     """One token a character: exact, and easy to reason about."""
 
-    def message(self, message: Message) -> int:
-        return len(message.shown) if isinstance(message, ToolMessage) else len(message.text)
-
-    def tools(self, schemas: list[dict[str, JsonValue]]) -> int:
-        return 0
-
-    def corrected(self, tokens: int) -> int:
-        return tokens
+    def count_prompt(self, messages: Iterable[Message], tools: Sequence[dict[str, JsonValue]] = ()) -> int:
+        return sum(len(m.shown) if isinstance(m, ToolMessage) else len(m.text) for m in messages)
 
 
 def history_of(observations: int, size: int) -> History:

@@ -1,0 +1,360 @@
+"""A scripted chat-completions endpoint: plays a list of assistant turns over real HTTP, with no model behind it.
+
+The demo, the benchmarks and the tests run against it. It is stateless: which turn to play is the number of
+assistant messages in the request, so retries, resumed runs and parallel conversations need no bookkeeping.
+Standard library only.
+
+Usage:
+    with ScriptedEndpoint([{"calls": [{"name": "bash", "arguments": {"command": "ls"}}]}, {"content": "Done."}]) as e:
+        print(e.url)
+
+    python -m ostro.benchmarks.scripted_endpoint turns.json --port 8808 --fault 2:429x2
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+from ostro.benchmarks.scripted_wire import HttpConnection, HttpRequest, completion, stream_events
+
+BRIDGES = frozenset({"Understood.", "The image follows."})
+"""Fixed assistant lines that Ostro itself puts between messages (agent/model/wire.py); they are no turns."""
+
+Fault = Callable[["Exchange"], None]
+"""Answers one request in a wrong way; may change `exchange.answer` and then call `exchange.play()`."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One chat request as it arrived.
+
+    Attributes:
+        connection: which TCP connection it came on, from 1.
+        conversation: the same for all requests that begin with the same user message.
+        turn: number of the turn that was played, from 0.
+        received_at: `time.monotonic()` when the last byte of the body was read.
+        body_bytes: size of the body.
+        fault: name of the fault played instead, "" for none.
+    """
+
+    connection: int
+    conversation: str
+    turn: int
+    received_at: float
+    body_bytes: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    fault: str = ""
+
+
+@dataclass
+class FaultPlan:
+    """Play fault `name` at turn `turn` (None: at every turn) the first `times` times (0: always)."""
+
+    name: str
+    turn: int | None = None
+    times: int = 1
+    fired: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+
+    def fires(self, conversation: str, turn: int) -> bool:
+        """Whether to misbehave now; counts the time when it does."""
+        if self.turn not in (None, turn):
+            return False
+        key = (conversation, turn)
+        if self.times and self.fired.get(key, 0) >= self.times:
+            return False
+        self.fired[key] = self.fired.get(key, 0) + 1
+        return True
+
+
+class Exchange:
+    """One chat request being answered: what a fault can see and do.
+
+    Attributes:
+        answer: the chat completion that the turn asks for; a fault may change it before `play`.
+    """
+
+    def __init__(
+        self, endpoint: ScriptedEndpoint, connection: HttpConnection, request: Recorded, answer: dict[str, Any]
+    ) -> None:
+        self.endpoint = endpoint
+        self.connection = connection
+        self.request = request
+        self.answer = answer
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the client asked for server-sent events."""
+        return bool(self.request.body.get("stream"))
+
+    def play(self) -> None:
+        """Send `answer` as the client asked for it: one JSON object, or server-sent events."""
+        if not self.streaming:
+            self.connection.send_json(200, self.answer)
+            return
+        self.connection.start_stream()
+        self.connection.send_events([*map(json.dumps, self.events()), "[DONE]"])
+        self.connection.end_stream()
+
+    def events(self) -> list[dict[str, Any]]:
+        """The chunks in which `answer` is streamed."""
+        options = self.request.body.get("stream_options") or {}
+        return stream_events(
+            self.answer,
+            include_usage=bool(options.get("include_usage")),
+            usage_apart=self.endpoint.usage_apart,
+            piece=self.endpoint.piece_chars,
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not longer than the endpoint lives."""
+        self.endpoint.stopping.wait(seconds)
+
+
+class ScriptedEndpoint:
+    """An OpenAI-compatible server on loopback, in threads of this process.
+
+    A turn is an object with any of: `content` (text), `calls` (list of {name, arguments}; arguments given as a
+    string are sent verbatim), `finish_reason`, `usage`, `latency_s`, `fault`, `fault_times`. Past the end of the
+    list the last turn is played again.
+
+    Attributes:
+        requests: every chat request so far, in order of arrival.
+        connections: TCP connections accepted so far.
+        stopping: set when the endpoint closes; hanging faults wait on it.
+    """
+
+    def __init__(
+        self,
+        turns: Sequence[Mapping[str, Any]],
+        *,
+        faults: Sequence[FaultPlan] = (),
+        known_faults: Mapping[str, Fault] | None = None,
+        model: str = "scripted",
+        latency_s: float = 0.0,
+        usage_apart: bool = True,
+        piece_chars: int = 24,
+        pace_s: float = 1.0,
+        context_window: int = 262_144,
+        port: int = 0,
+    ) -> None:
+        self.turns = list(turns)
+        self.faults = list(faults)
+        self.known_faults = {**SIMPLE_FAULTS, **(known_faults or {})}
+        self.model = model
+        self.latency_s = latency_s
+        self.usage_apart = usage_apart
+        self.piece_chars = piece_chars
+        self.pace_s = pace_s
+        self.context_window = context_window
+        self.requests: list[Recorded] = []
+        self.connections = 0
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._turn_faults: dict[int, FaultPlan] = {}
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._accept, name="scripted-endpoint", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Base URL, as `--endpoint` wants it."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and cut every open connection."""
+        self.stopping.set()
+        with self._lock:
+            for connection in [self._listener, *self._open]:
+                _shut(connection)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                connected, _ = self._listener.accept()
+            except OSError:
+                return
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self.connections += 1
+                self._open.add(connected)
+                number = self.connections
+            threading.Thread(target=self._serve, args=(connected, number), daemon=True).start()
+
+    def _serve(self, connected: socket.socket, number: int) -> None:
+        connection = HttpConnection(connected)
+        try:
+            while not connection.closed and (request := connection.receive()) is not None:
+                self._answer(connection, request, number)
+        except OSError:
+            pass  # the client went away
+        finally:
+            with self._lock:
+                self._open.discard(connected)
+            connected.close()
+
+    def _answer(self, connection: HttpConnection, request: HttpRequest, number: int) -> None:
+        if request.method == "POST" and request.path.endswith("/chat/completions"):
+            self._chat(connection, request, number)
+        elif request.path.endswith("/models"):
+            entry = {"id": self.model, "object": "model", "owned_by": "scripted", "context_window": self.context_window}
+            connection.send_json(200, {"object": "list", "data": [entry]})
+        else:
+            message = f"no route {request.method} {request.path}"
+            connection.send_json(404, {"error": {"message": message, "type": "not_found"}})
+
+    def _chat(self, connection: HttpConnection, request: HttpRequest, number: int) -> None:
+        try:
+            body = json.loads(request.body)
+            messages = body["messages"]
+        except (ValueError, KeyError, TypeError):
+            connection.send_json(400, {"error": {"message": "not a chat request", "type": "invalid_request_error"}})
+            return
+        turn_number = turn_of(messages)
+        turn = self.turns[min(turn_number, len(self.turns) - 1)]
+        recorded = Recorded(
+            connection=number,
+            conversation=conversation_of(messages),
+            turn=turn_number,
+            received_at=time.monotonic(),
+            body_bytes=len(request.body),
+            headers=request.headers,
+            body=body,
+        )
+        fault = self._fault_for(recorded, turn)
+        recorded = Recorded(**{**recorded.__dict__, "fault": fault})
+        with self._lock:
+            self.requests.append(recorded)
+        exchange = Exchange(self, connection, recorded, completion(turn, turn_number, body, self.model))
+        exchange.pause(float(turn.get("latency_s", self.latency_s)))
+        play_fault(exchange, fault) if fault else exchange.play()
+
+    def _fault_for(self, request: Recorded, turn: Mapping[str, Any]) -> str:
+        with self._lock:
+            plans = list(self.faults)
+            if "fault" in turn:
+                own = FaultPlan(str(turn["fault"]), None, int(turn.get("fault_times", 1)))
+                plans.append(self._turn_faults.setdefault(request.turn, own))
+            return next((plan.name for plan in plans if plan.fires(request.conversation, request.turn)), "")
+
+
+def turn_of(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many turns of the model a request holds."""
+    return sum(m.get("role") == "assistant" and m.get("content") not in BRIDGES for m in messages)
+
+
+def conversation_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return a short name of the conversation: a digest of its first user message."""
+    first = next((m.get("content") for m in messages if m.get("role") == "user"), "")
+    return sha256(json.dumps(first).encode()).hexdigest()[:12]
+
+
+def play_fault(exchange: Exchange, name: str) -> None:
+    """Play the fault `name`; a number is that HTTP status.
+
+    Raises:
+        KeyError: nobody knows this fault.
+    """
+    if name.isdigit():
+        extra = {"Retry-After": "0"} if name == "429" else {}
+        error = {"message": f"scripted {name}", "type": "rate_limit_exceeded" if name == "429" else "server_error"}
+        exchange.connection.send_json(int(name), {"error": error}, extra)
+        return
+    exchange.endpoint.known_faults[name](exchange)
+
+
+def drop(exchange: Exchange) -> None:
+    """Reset the connection before the first byte of an answer."""
+    exchange.connection.reset()
+
+
+def cut(exchange: Exchange) -> None:
+    """Send half of the answer, then close the connection."""
+    if not exchange.streaming:
+        exchange.connection.send_json(200, exchange.answer, cut=True)
+        return
+    exchange.connection.start_stream()
+    events = exchange.events()
+    exchange.connection.send_events([json.dumps(event) for event in events[: max(1, len(events) // 2)]])
+    exchange.connection.close()
+
+
+def hang(exchange: Exchange) -> None:
+    """Never answer."""
+    exchange.pause(3600.0)
+    exchange.connection.close()
+
+
+SIMPLE_FAULTS: Mapping[str, Fault] = {"drop": drop, "cut": cut, "hang": hang}
+
+
+def parse_fault(text: str) -> FaultPlan:
+    """Read `TURN:NAME` or `TURN:NAMExTIMES`; TURN `*` is every turn, TIMES 0 is always.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    turn, colon, name = text.partition(":")
+    if not colon or not name:
+        raise ValueError(f"{text!r} is not TURN:NAME[xTIMES]")
+    stem, x, times = name.rpartition("x")
+    if x and times.isdigit():
+        return FaultPlan(stem, None if turn == "*" else int(turn), int(times))
+    return FaultPlan(name, None if turn == "*" else int(turn))
+
+
+def _shut(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # already gone
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+def main(argv: Sequence[str] | None = None, known_faults: Mapping[str, Fault] | None = None) -> int:
+    """Serve until interrupted; print the base URL on the first line and the requests' facts at the end."""
+    parser = argparse.ArgumentParser(prog="scripted_endpoint", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("turns", type=Path, help="JSON list of turns")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--fault", action="append", default=[], type=parse_fault, metavar="TURN:NAME[xTIMES]")
+    parser.add_argument("--record", type=Path, help="write one JSON line a request to this file at the end")
+    given = parser.parse_args(argv)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    turns = json.loads(given.turns.read_text())
+    with ScriptedEndpoint(
+        turns, faults=given.fault, known_faults=known_faults, latency_s=given.latency, port=given.port
+    ) as endpoint:
+        sys.stdout.write(f"{endpoint.url}\n")
+        sys.stdout.flush()
+        stop.wait()
+    if given.record:
+        given.record.write_text("".join(json.dumps(asdict(r)) + "\n" for r in endpoint.requests))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
