@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ostro.benchmarks.environment import (
+from ostro.benchmarks.instance import EnvironmentSetup, Instance
+from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
     PATH,
     WHEELS_DIR,
@@ -25,7 +26,6 @@ from ostro.benchmarks.environment import (
     tree_key,
     venv_script,
 )
-from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.sources import (
     COMMIT_DATE,
     ERROR_TAIL_CHARS,

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.trajectory import Event, TrajectoryError, read_events
-from ostro.benchmarks.environment import Environment
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.recipe import Environment
 from ostro.sandbox.git_process import must, run_git
 
 STDERR_TAIL_CHARS = 4000

@@ -31,10 +31,11 @@ from ostro.agent.errors import ModelError, OstroError
 from ostro.agent.record.trajectory import Event, Planned, TrajectoryError
 from ostro.benchmarks.diffs import touched_paths
 from ostro.benchmarks.drive_instances import DEFAULT_HOME
-from ostro.benchmarks.environment import Environment, Flavour, build_environment
+from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import Instance, read_instances
 from ostro.benchmarks.ostro_run import run_ostro
+from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.sandbox.git_process import must, run_git
 from ostro.sandbox.protocol import SandboxError
 
@@ -104,7 +105,8 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
         instance, environment, flags, scratch=scratch, home=plan.home, timeout_s=plan.time_s + OVERRUN_S
     )
     seconds = round(time.monotonic() - started, 1)
-    problem, events = "", ()
+    problem = ""
+    events: tuple[Event, ...] = ()
     try:
         events = finished.events()
     except TrajectoryError as error:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ostro.benchmarks.environment import Environment, build_environment, environment_key
+from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.environment_docker import ENV_REPOSITORY
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import EnvironmentSetup, FilesSource, Instance
+from ostro.benchmarks.recipe import Environment, environment_key
 from ostro.benchmarks.sources import SetupError
 
 NAMES = ("chunks", "slug", "shares", "leap", "lookup", "query")
