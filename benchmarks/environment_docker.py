@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,7 +136,7 @@ def _export_tree(client: DockerClient, tag: str, into: Path) -> None:
 
 
 @contextmanager
-def _container(client: DockerClient, image: str) -> Iterator[Container]:
+def _container(client: DockerClient, image: str) -> Generator[Container]:
     """Run a container that waits for build steps; it ends by itself if we die."""
     container = client.containers.run(
         image, command=["sleep", str(LIFETIME_S)], detach=True, network_mode="none", labels=LABELS, init=True, user="0"
