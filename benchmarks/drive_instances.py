@@ -178,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"drive_instances: {error}. {error.mend}\n")
         return error.exit_code
     results: list[Driven] = []
-    for flavour in given.sandbox or ["docker", "local"]:
+    flavours: list[Flavour] = given.sandbox or ["docker", "local"]
+    for flavour in flavours:
         for row in rows:
             keep = given.keep and given.keep / flavour / row.instance_id
             results.append(drive(row, flavour, given.home, base_image=given.base_image, keep=keep))

@@ -28,6 +28,7 @@ def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_
     Raises:
         InstanceError: the row has no environment block.
         SetupError: a step failed.
+        SandboxError: no engine answers, or it cannot get the base image.
     """
     cache = home.resolve() / "environments"
     if flavour == "docker":

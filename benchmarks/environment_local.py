@@ -13,6 +13,7 @@ from pathlib import Path
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
+    BUILD_TIMEOUT_S,
     ENV_DIR,
     WHEELS_DIR,
     WORKDIR,
@@ -30,8 +31,6 @@ from ostro.benchmarks.sources import (
     head_commit,
     unpack_source,
 )
-
-BUILD_TIMEOUT_S = 1800
 
 
 def build_folder(instance: Instance, cache: Path) -> Environment:

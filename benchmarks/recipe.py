@@ -19,6 +19,7 @@ Flavour = Literal["docker", "local"]
 WORKDIR = "/workspace"
 ENV_DIR = "/opt/env"
 PATH = f"{ENV_DIR}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BUILD_TIMEOUT_S = 1800
 WHEELS_DIR = "/wheels"
 BUILD_ENVIRONMENT = {
     "PATH": PATH,

@@ -11,6 +11,8 @@ from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import EnvironmentSetup, FilesSource, Instance
 from ostro.benchmarks.recipe import Environment, environment_key
 from ostro.benchmarks.sources import SetupError
+from ostro.sandbox.docker_engine import Engine
+from ostro.sandbox.protocol import SandboxError
 
 NAMES = ("chunks", "slug", "shares", "leap", "lookup", "query")
 
@@ -89,16 +91,15 @@ def test_build_when_an_install_step_changes_the_tree_then_the_repository_has_it(
 
 @pytest.fixture
 def in_docker(small_rows: list[Instance], docker_image: str, tmp_path: Path) -> Iterator[tuple[Instance, Environment]]:
-    import docker
-
     instance = row(small_rows, "query")
     environment = build_environment(instance, "docker", tmp_path, base_image=docker_image)
     yield instance, environment
-    client = docker.from_env()
-    packages = environment_key(instance.environment, client.images.get(docker_image).id)
-    for tag in (environment.image, f"{ENV_REPOSITORY}:{packages}"):
-        client.images.remove(tag, force=True)
-    client.close()
+    engine = Engine.connect()
+    base = engine.image(docker_image)
+    assert base is not None
+    for tag in (environment.image, f"{ENV_REPOSITORY}:{environment_key(instance.environment, base.id)}"):
+        engine.remove_image(tag)
+    engine.close()
 
 
 @pytest.mark.docker
@@ -112,5 +113,5 @@ def test_grade_when_the_world_is_an_image_then_the_base_fails_and_gold_passes(
 
 @pytest.mark.docker
 def test_build_when_the_base_image_is_missing_then_it_names_it(small_rows: list[Instance], tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no image ostro/absent:1"):
+    with pytest.raises(SandboxError, match="ostro/absent:1"):
         build_environment(small_rows[0], "docker", tmp_path, base_image="ostro/absent:1")
