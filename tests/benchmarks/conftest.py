@@ -17,3 +17,9 @@ def instances_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_rows() -> list[Instance]:
     """The six small programs that this project ships."""
     return read_instances(Path(__file__).parent / "data" / "small.jsonl")
+
+
+@pytest.fixture(scope="session")
+def small_instance(small_rows: list[Instance]) -> Instance:
+    """One of them: years that are taken for leap years."""
+    return next(one for one in small_rows if one.instance_id == "smallbugs__leap")
