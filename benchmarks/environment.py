@@ -28,7 +28,7 @@ def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_
     Raises:
         InstanceError: the row has no environment block.
         SetupError: a step failed.
-        SandboxError: no engine answers, or it cannot get the base image.
+        SandboxError: no engine answers or it cannot get the base image; no isolation on this machine.
     """
     cache = home.resolve() / "environments"
     if flavour == "docker":

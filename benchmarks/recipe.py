@@ -22,7 +22,6 @@ PATH = f"{ENV_DIR}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 BUILD_TIMEOUT_S = 1800
 WHEELS_DIR = "/wheels"
 BUILD_ENVIRONMENT = {
-    "PATH": PATH,
     "HOME": "/tmp",  # noqa: S108  # inside
     "LANG": "C.UTF-8",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
