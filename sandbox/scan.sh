@@ -13,14 +13,14 @@ else
     # No process namespace: what descends from the supervisor, which adopts the orphans (child subreaper).
     ostro_all=
     ostro_l=" $$"
-    while [ -n "$ostro_l" ]; do
+    while [ -n "${ostro_l# }" ]; do
         ostro_n=$ostro_l
         ostro_l=
         for ostro_p in $ostro_n; do
             for ostro_q in "/proc/$ostro_p/task/"*/children; do
-                ostro_x=
-                IFS= read -r ostro_x <"$ostro_q"
-                [ -n "$ostro_x" ] && ostro_l="$ostro_l $ostro_x"
+                ostro_y=
+                IFS= read -r ostro_y <"$ostro_q"
+                ostro_l="$ostro_l $ostro_y"
             done
         done
         ostro_all="$ostro_all $ostro_l"
