@@ -90,7 +90,7 @@ def _run(flags: dict[str, Any], out: Path | None, output: str, progress: Progres
     settings, warnings = _with_sandbox(found.settings, progress)
     task = read_task(folder, issue=str(BUNDLED / "issue.md"), text=None)
     request = RunRequest(repository=folder, task=task, settings=settings, out=out, warnings=warnings)
-    return show(run(request, progress), output, repository=folder)
+    return show(run(request, progress, progress.say), output, repository=folder)
 
 
 def make_repository(folder: Path) -> Path:
@@ -114,6 +114,18 @@ def _with_sandbox(settings: Settings, progress: Progress) -> tuple[Settings, tup
         return settings.model_copy(update={"sandbox": "local"}), ()
     progress.say(f"{UNPROTECTED} ({reason})")
     return settings.model_copy(update={"sandbox": "none"}), (UNPROTECTED,)
+
+
+def _namespaces_refused() -> str:
+    """Say why this machine cannot have the embedded sandbox; "" when it can."""
+    from ostro.sandbox.local import find_means
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        find_means()
+    except SandboxError as error:
+        return str(error)
+    return ""
 
 
 def _engine_is_ready() -> bool:

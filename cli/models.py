@@ -63,7 +63,7 @@ def _lines(catalogue: Catalogue, name: str) -> list[str]:
     key = f"key in {found}" if found else f"no key; set {' or '.join(profile.key_variables)}"
     lines = [f"{name}: {profile.label}, {profile.base_url} ({'no key needed' if profile.local else key})"]
     lines += [_line(entry) for entry in catalogue.entries(name)]
-    return lines + ([f"  {profile.recipe}"] if profile.recipe else [])
+    return lines + ([f"  start one: {profile.recipe}"] if profile.recipe else [])
 
 
 def _line(entry: ModelEntry) -> str:

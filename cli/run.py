@@ -13,6 +13,7 @@ from ostro.cli.options import output_option, print_json, settings_flags, setting
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
     from ostro.agent.outcome import RunReport
+    from ostro.agent.session import TestSource
     from ostro.agent.task import Task
     from ostro.cli.render import Progress
 
@@ -38,14 +39,14 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
       ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7
       ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0
     """
+    if (issue is None) == (task is None):
+        raise click.UsageError("give either --issue or --task", click.get_current_context())
     from ostro.agent.session import RunRequest, run
     from ostro.cli.render import Progress
 
-    if (issue is None) == (task is None):
-        raise click.UsageError("give either --issue or --task", click.get_current_context())
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
-        source = "flag" if found.origins["test"] == "--test" else "config"
+        source: TestSource = "flag" if found.origins["test"] == "--test" else "config"
         request = RunRequest(
             repository=folder,
             task=read_task(folder, issue=issue, text=task),
@@ -54,7 +55,7 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
             test_source=source,
             warnings=found.warnings,
         )
-        report = run(request, progress)
+        report = run(request, progress, progress.say)
     return show(report, output)
 
 
