@@ -13,6 +13,7 @@ from ostro.cli.options import examples, output_option, print_json, settings_flag
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
     from ostro.agent.outcome import RunReport
+    from ostro.agent.session import TestSource
     from ostro.agent.task import Task
     from ostro.cli.render import Progress
 
@@ -45,7 +46,7 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
 
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
-        source = "flag" if found.origins["test"] == "--test" else "config"
+        source: TestSource = "flag" if found.origins["test"] == "--test" else "config"
         request = RunRequest(
             repository=folder,
             task=read_task(folder, issue=issue, text=task),

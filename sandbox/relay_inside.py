@@ -48,8 +48,8 @@ def main(port: int) -> None:
     listener.bind(("127.0.0.1", port))
     listener.listen(64)
     say(0)
-    clients: "dict[int, socket.socket]" = {}
-    finished: "set[int]" = set()
+    clients: dict[int, socket.socket] = {}
+    finished: set[int] = set()
     heard = b""
     last = 0
     while True:

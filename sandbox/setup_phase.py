@@ -200,7 +200,9 @@ def run_setup(
         progress(f"set-up: {command}")
         done = sandbox.run(command, timeout_s=timeout_s, cwd=sandbox.workdir)
         if done.exit_code != 0:
-            raise _failed(command, "timed out" if done.timed_out else f"ended with {done.exit_code}", done.output.text(), proxy)
+            raise _failed(
+                command, "timed out" if done.timed_out else f"ended with {done.exit_code}", done.output.text(), proxy
+            )
     return _keep_files(sandbox)
 
 
