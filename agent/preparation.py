@@ -166,6 +166,6 @@ def prepare(
         workshop=workshop,
         purse=Purse(budget_usd=settings.budget, token_limit=settings.tokens),
         deadline=time.monotonic() + settings.time,
-        test_command=settings.test if settings.test is not None else (environment.test or ""),
+        test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
     )
