@@ -66,7 +66,7 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
         probe.unlink()
     except OSError as error:
         raise storage_error(error, path) from error
-    return RunFolder(path=path, run_id=out.name if out else run_id, created=created)
+    return RunFolder(path=path, run_id=run_id, created=created)
 
 
 @dataclass
@@ -166,6 +166,6 @@ def prepare(
         workshop=workshop,
         purse=Purse(budget_usd=settings.budget, token_limit=settings.tokens),
         deadline=time.monotonic() + settings.time,
-        test_command=settings.test if settings.test is not None else (environment.test or ""),
+        test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
     )

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
-from ostro.sandbox.environment import Environment, prepare_environment
+from ostro.sandbox.base_files import read_base
+from ostro.sandbox.detect import detect_test
+from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
-from ostro.sandbox.open import SandboxChoice, choose, open_sandbox
-from ostro.sandbox.protocol import Limits, Sandbox, SandboxSpec
+from ostro.sandbox.open import choose, open_sandbox
+from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.repository import Repository
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
@@ -29,19 +31,28 @@ class Workshop:
 
     Attributes:
         folder: on the host; holds the base and, while they live, what the sandboxes keep.
+        test: the command that its files suggest for its tests; "" where they suggest none.
     """
 
     folder: Path
     run_id: str
     base: Base
     spec: SandboxSpec
-    backend: SandboxChoice
+    backend: Backend
     environment: Environment
+    test: str
 
     def open_sandbox(self, label: str) -> Sandbox:
-        """Start a fresh sandbox with the base commit in its workspace."""
+        """Start a fresh sandbox with the base commit in its workspace, and what set-up left there."""
         spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.folder / "sandboxes" / label)
-        return open_sandbox(self.backend, spec)
+        spec.state_dir.mkdir(parents=True, exist_ok=True)
+        sandbox = open_sandbox(self.backend, spec)
+        try:
+            self.environment.furnish(sandbox)
+        except SandboxError:
+            sandbox.close()
+            raise
+        return sandbox
 
     def close(self) -> None:
         """Remove what the sandboxes kept on the host."""
@@ -67,10 +78,43 @@ def prepare_workshop(
         image=settings.image,
         limits=limits,
     )
-    backend = choose(settings.sandbox, spec, say=say).backend
-    environment = prepare_environment(base, backend=backend, settings_image=settings.image, setup=settings.setup)
-    spec = replace(spec, image=environment.image, env=environment.env, read_only=environment.read_only)
-    return Workshop(folder=folder, run_id=run_id, base=base, spec=spec, backend=backend, environment=environment)
+    chosen = choose(settings.sandbox, spec, say=say)
+    say(f"sandbox: {chosen.backend}, {chosen.reason}")
+    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    return Workshop(
+        folder=folder,
+        run_id=run_id,
+        base=base,
+        spec=environment.specify(spec),
+        backend=backend,
+        environment=environment,
+        test=detect_test(read_base(base.git_dir, base.commit).tree) or "",
+    )
+
+
+def _environment(
+    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+) -> tuple[Environment, Backend]:
+    """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
+
+    def prepared(where: Backend) -> Environment:
+        return prepare_environment(
+            base,
+            backend=where,
+            home=settings.home,
+            image=settings.image,
+            setup=settings.setup,
+            limits=limits,
+            progress=say,
+        )
+
+    try:
+        return prepared(backend), backend
+    except SandboxError as error:
+        if settings.sandbox != "auto" or backend != "docker" or error.kind not in ("image", "unavailable", "transport"):
+            raise
+        say(f"sandbox: local, Docker cannot serve: {error}")
+        return prepared("local"), "local"
 
 
 def parse_size(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostro.cli.options import MODEL_FLAGS, output_option, settings_flags, settings_options
+from ostro.cli.options import MODEL_FLAGS, examples, output_option, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.config import Settings
@@ -30,21 +30,21 @@ UNPROTECTED = (
 SCRIPT_FLAGS = {"model": "scripted", "price": (0.0, 0.0)}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro demo",
+        "ostro demo --live --model devstral-small-2",
+    ),
+)
 @click.option("--live", is_flag=True, help="Ask the configured model instead of the script, after a probe.")
 @settings_options(*MODEL_FLAGS, "sandbox", "image", "budget", "steps", "time")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one by default.")
 @output_option
 def command(live: bool, out: Path | None, output: str, **values: object) -> int:
-    r"""Do the main job on a small bundled repository with a bug; needs no key, no network, no engine.
+    """Do the main job on a small bundled repository with a bug; needs no key, no network, no engine.
 
     The script uses the tools as a model would: look, search, reproduce, edit, test, submit. The repository is made
     in a temporary folder and stays there for you to look at.
-
-    \b
-    Examples:
-      ostro demo
-      ostro demo --live --model devstral-small-2
     """
     from ostro.cli.render import Progress
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from ostro.cli.options import MODEL_FLAGS, output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import MODEL_FLAGS, examples, output_option, print_json, settings_flags, settings_options
 from ostro.cli.terminal import GREEN, RED, YELLOW, one_line, paint, size, wants_color
 
 if TYPE_CHECKING:
@@ -40,20 +40,20 @@ class Check:
     fix: str = ""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro doctor",
+        "ostro doctor --no-probe --output json",
+        "ostro doctor --endpoint http://localhost:8080/v1 --model qwen --price 0,0",
+    ),
+)
 @settings_options(*MODEL_FLAGS)
 @click.option("--probe/--no-probe", default=True, help="Make one short call to the endpoint.")
 @output_option
 def command(probe: bool, output: str, **values: object) -> int:
-    r"""Check git, the sandboxes, the disk, the key and the endpoint; name the mend of each trouble.
+    """Check git, the sandboxes, the disk, the key and the endpoint; name the mend of each trouble.
 
     Ends with 0 when `ostro run` can work here, else with 1.
-
-    \b
-    Examples:
-      ostro doctor
-      ostro doctor --no-probe --output json
-      ostro doctor --endpoint http://localhost:8080/v1 --model qwen --price 0,0
     """
     from ostro.agent.config_sources import load
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ostro.cli.options import SANDBOX_FLAGS, output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import SANDBOX_FLAGS, examples, output_option, print_json, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.cli.render import Progress
@@ -23,7 +23,14 @@ TIMED_OUT = 124
 DEFAULT_TIMEOUT_S = 1800.0
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+@click.command(
+    context_settings={"ignore_unknown_options": False},
+    epilog=examples(
+        "ostro exec --repo . -- pytest -q",
+        "ostro exec --sandbox local -- 'id; ls | wc -l'",
+        "ostro exec                                (a shell; Ctrl-D ends it)",
+    ),
+)
 @click.option("--repo", default=".", show_default=True, metavar="PATH|URL", help="The repository.")
 @settings_options(*SANDBOX_FLAGS)
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=DEFAULT_TIMEOUT_S, show_default=True,
@@ -31,17 +38,11 @@ DEFAULT_TIMEOUT_S = 1800.0
 @output_option
 @click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
 def command(repo: str, timeout: float, output: str, words: tuple[str, ...], **values: object) -> int:
-    r"""Run one command at HEAD of a repository, in the very sandbox that the agent gets; without one, a shell.
+    """Run one command at HEAD of a repository, in the very sandbox that the agent gets; without one, a shell.
 
     Output appears when the command has ended, stdout and stderr together. One word is shell text, several are
     quoted. What the command changes is thrown away. Ends with the command's own code, 124 when it timed out,
     125 when the sandbox failed.
-
-    \b
-    Examples:
-      ostro exec --repo . -- pytest -q
-      ostro exec --sandbox local -- 'id; ls | wc -l'
-      ostro exec                                (a shell; Ctrl-D ends it)
     """
     from ostro.cli.render import Progress
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostro.cli.options import output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from ostro.cli.render import Progress
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro run --repo . --issue 42",
+        'ostro run --repo . --issue bug.md --test "pytest -q" --budget 0.50',
+        "ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7",
+        'ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0',
+    ),
+)
 @click.option("--repo", default=".", show_default=True, metavar="PATH|URL", help="The repository to work on.")
 @click.option("--issue", metavar="ISSUE", help="A number of the origin's issues, a URL, a text file, or - for stdin.")
 @click.option("--task", metavar="TEXT", help="What to do, instead of an issue.")
@@ -26,18 +33,11 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one by default.")
 @output_option
 def command(repo: str, issue: str | None, task: str | None, out: Path | None, output: str, **values: object) -> int:
-    r"""Work on an issue and leave a branch with one commit, a patch file and a run folder.
+    """Work on an issue and leave a branch with one commit, a patch file and a run folder.
 
     Your working tree, index and current branch are not touched. The key of --endpoint is OSTRO_API_KEY; each
     catalogued endpoint has its own variable (`ostro models`). Exit codes: 0 a patch was submitted, 1 no patch,
     2 bad input, 3 a limit, 4 the model, 5 the sandbox, 6 the disk, 70 a bug, 130 interrupted.
-
-    \b
-    Examples:
-      ostro run --repo . --issue 42
-      ostro run --repo . --issue bug.md --test "pytest -q" --budget 0.50
-      ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7
-      ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0
     """
     if (issue is None) == (task is None):
         raise click.UsageError("give either --issue or --task", click.get_current_context())

@@ -3,7 +3,8 @@
 A relay inside (relay_inside.py, or .pl where there is no Python) listens on the container's own loopback and carries
 the connections through its stdin and stdout, which we hold over the engine's API: it works for any user and with a
 remote engine. A message is the connection's number and its length, both four bytes (big endian), then the bytes;
-length 0 ends that direction, connection 0 says that the relay listens.
+length 0 ends that direction. The relay's first message about a connection is empty and opens it; connection 0 says
+that the relay listens.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostro.sandbox.namespace import PROXY_PORT
 from ostro.sandbox.protocol import Channel, SandboxError
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine
 
-PROXY_PORT = 3128
+
 HEAD = struct.Struct(">II")
 CHUNK_BYTES = 60_000  # a message is then one read of the relay
 READY_TIMEOUT_S = 15.0
@@ -99,25 +101,25 @@ class Tunnel:
                 self._heard = self._heard[end:]
 
     def _hand_over(self, number: int, data: bytes) -> None:
+        if number > self._last:
+            self._last = number
+            self._connect(number)
+            return
         link = self._links.get(number)
         if link is None:
-            if number <= self._last:
-                return  # ended on our side already
-            self._last = number
-            link = self._connect(number)
+            return  # ended on our side already
         with contextlib.suppress(OSError):  # the proxy hung up: its reader tells the other end
             if data:
                 link.sendall(data)
             else:
                 link.shutdown(socket.SHUT_WR)
 
-    def _connect(self, number: int) -> socket.socket:
+    def _connect(self, number: int) -> None:
         link = socket.socket(socket.AF_UNIX)
         self._links[number] = link
         with contextlib.suppress(OSError):
             link.connect(str(self._target))
         threading.Thread(target=self._answer, args=(number, link), daemon=True).start()
-        return link
 
     def _answer(self, number: int, link: socket.socket) -> None:
         """Carry what the proxy sends, then its end, to the relay."""

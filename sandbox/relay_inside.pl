@@ -56,6 +56,7 @@ while (1) {
             $clients{++$last} = $client;
             $numbers{$client} = $last;
             $select->add($client);
+            say_it($last, '');
         } elsif ($handle == \*STDIN) {
             my $count = sysread(STDIN, my $data, 65536);
             exit 0 unless $count;

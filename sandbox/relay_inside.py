@@ -63,6 +63,7 @@ def main(port: int) -> None:
             elif descriptor == listener.fileno():
                 last += 1
                 clients[last] = listener.accept()[0]
+                say(last)
             elif numbers[descriptor] in clients:
                 number = numbers[descriptor]
                 try:

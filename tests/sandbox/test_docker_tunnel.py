@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from ostro.sandbox.docker_engine import Engine
-from ostro.sandbox.docker_tunnel import PROXY_PORT, Tunnel, open_tunnel
+from ostro.sandbox.docker_tunnel import Tunnel, open_tunnel
+from ostro.sandbox.namespace import PROXY_PORT
 from ostro.sandbox.protocol import SandboxError
 
 BIG = bytes(range(256)) * 4 * 1024 * 8  # 8 MiB
