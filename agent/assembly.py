@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import secrets
 from importlib.metadata import version
 
 from ostro.agent.asking import Asker, Sampling
@@ -17,7 +16,7 @@ from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.trajectory import Retried, RunStarted, TrajectoryWriter
 from ostro.agent.repetition import LoopDetector
-from ostro.agent.untrusted import fence, sanitise
+from ostro.agent.untrusted import Fence, sanitise
 from ostro.prompts.render import prompts_digest, render
 from ostro.sandbox.protocol import Sandbox, SandboxError
 from ostro.tools.protocol import ToolContext
@@ -75,16 +74,16 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
 def first_messages(prepared: Prepared, sandbox: Sandbox) -> list[Message]:
     """Return the system prompt and the task; everything untrusted in it is fenced with a nonce of this run."""
     task, settings = prepared.task, prepared.settings
-    nonce = secrets.token_hex(4)
+    fence = Fence().fence
     guidelines = _guidelines(sandbox)
     text = render(
         "task.j2",
         title=prepared.redact(task.title),
-        issue=fence(prepared.redact(task.text), nonce, source=task.source),
+        issue=fence(prepared.redact(task.text), source="issue"),
         workdir=sandbox.workdir,
         test_command=prepared.test_command,
         instructions=settings.instructions,
-        repository_instructions=fence(prepared.redact(guidelines), nonce, source=GUIDELINES_FILE) if guidelines else "",
+        repository_instructions=fence(prepared.redact(guidelines), source=GUIDELINES_FILE) if guidelines else "",
         notes=prepared.notes,
     )
     images = task.images if prepared.target.model.vision and settings.vision else ()

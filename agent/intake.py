@@ -18,6 +18,7 @@ from ostro.agent.history import ToolCall, call_id
 from ostro.agent.model.reply import RawCall, Reply
 from ostro.agent.recovery import calls_in_text
 from ostro.agent.repair import RepairError, parse_arguments
+from ostro.agent.untrusted import restore
 from ostro.prompts.render import render
 from ostro.tools.protocol import AnyTool
 from ostro.tools.registry import Toolset
@@ -185,7 +186,8 @@ def _validate(tool: AnyTool, arguments: dict[str, JsonValue], toolset: Toolset, 
 
 
 def _plain(value: JsonValue) -> JsonValue:
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    """Make a text storable, and take back what the loop disarmed in the observation that it was copied from."""
+    return restore(value.encode("utf-8", "replace").decode("utf-8")) if isinstance(value, str) else value
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

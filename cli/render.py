@@ -10,6 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -47,6 +48,10 @@ from ostro.cli.terminal import (
 )
 
 REDRAW_S = 0.25
+PLAIN_WIDTH = 160
+"""Longest line where there is no terminal."""
+
+INDENT = " " * 5
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
 
@@ -68,10 +73,11 @@ class Progress:
         self._live = is_terminal(stream)
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._redraw, name="progress", daemon=True)
+        self._thread = threading.Thread(target=self._keep_drawing, name="progress", daemon=True)
         self._started = time.monotonic()
         self._doing = "starting"
         self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._frame = 0
         self._calls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -82,10 +88,14 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the live line away for good: something else writes from now on."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._erase()
+            self._erase()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -128,24 +138,28 @@ class Progress:
                 pass
 
     def _line(self, event: Event) -> str:
-        text, color = line_of(event, self._calls)
-        if not text:
+        line = line_of(event, self._calls)
+        if line is None:
             return ""
-        width = columns() - 1 if self._live else 160
-        return paint(one_line_keep(text, width), *([color] if color else []), on=self._color)
+        width = columns() - 1 if self._live else PLAIN_WIDTH
+        text = line.label + one_line(line.text, max(20, width - len(line.label)))
+        return paint(text, *([line.color] if line.color else []), on=self._color)
 
-    def _redraw(self) -> None:
-        frame = 0
+    def _keep_drawing(self) -> None:
         while not self._stop.wait(REDRAW_S):
-            frame += 1
-            with self._lock:
-                spent = seconds(time.monotonic() - self._started)
-                limit = f"/{self._limit}" if self._limit else ""
-                figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
-                text = one_line(figures + self._doing, max(20, columns() - 4))
-                spin = paint(SPINNER[frame % len(SPINNER)], BLUE, on=self._color)
-                self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
-                self._stream.flush()
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the live line anew: on a terminal, how far the run is and what it does now."""
+        with self._lock:
+            self._frame += 1
+            spent = seconds(time.monotonic() - self._started)
+            limit = f"/{self._limit}" if self._limit else ""
+            figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
+            text = one_line(figures + self._doing, max(20, columns() - 4))
+            spin = paint(SPINNER[self._frame % len(SPINNER)], BLUE, on=self._color)
+            self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
+            self._stream.flush()
 
     def _erase(self) -> None:
         if self._live:
@@ -153,56 +167,58 @@ class Progress:
             self._stream.flush()
 
 
-def one_line_keep(text: str, width: int) -> str:
-    """Cut to `width` like `one_line`, but keep the leading indentation and columns."""
-    indent = len(text) - len(text.lstrip(" "))
-    return " " * indent + one_line(text, max(10, width - indent))
+@dataclass(frozen=True)
+class Line:
+    """A permanent line: a label of our own, then text that may come from anywhere."""
+
+    label: str
+    text: str
+    color: str = ""
 
 
-def line_of(event: Event, calls: Mapping[str, str]) -> tuple[str, str]:
-    """Return the permanent line of an event and its colour; ("", "") where it needs none.
+def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
+    """Return the permanent line of an event; None where it needs none.
 
     Args:
         event: what happened.
         calls: call id -> what the call does, for the line of its observation.
     """
-    line = ("", "")
+    line: Line | None = None
     match event:
         case RunStarted():
-            line = f"{event.model} at {event.endpoint}; sandbox: {event.sandbox_description or event.sandbox}", BOLD
+            where = event.sandbox_description or event.sandbox
+            line = Line("", f"{event.model} at {event.endpoint}; sandbox: {where}", BOLD)
         case Planned() if event.text.strip():
-            line = f"{event.turn + 1:>3}  {event.text}", ""
+            line = Line(f"{event.turn + 1:>3}  ", event.text)
         case Observed():
             line = _observed_line(event, calls.get(event.call_id, event.name))
         case Retried():
-            line = f"     the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}", YELLOW
+            detail = f"the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}"
+            line = Line(INDENT, detail, YELLOW)
         case Tested():
-            line = f"tests {event.phase} the patch: {status_of(event.result)}  {event.command}", _color(event.result)
+            told = f"tests {event.phase} the patch: {status_of(event.result)}; {event.command}"
+            line = Line("", told, STATUS_COLOR[event.result.status])
         case Limited():
-            line = f"     {event.limit}: {event.detail}", YELLOW
+            line = Line(INDENT, f"{event.limit}: {event.detail}", YELLOW)
         case Nudged():
-            line = f"     {event.kind}: {event.text}", YELLOW
+            line = Line(INDENT, f"{event.kind}: {event.text}", YELLOW)
         case Noted():
-            line = f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM
+            line = Line("", f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM)
         case _:
             pass
     return line
 
 
-def _observed_line(event: Observed, call: str) -> tuple[str, str]:
+def _observed_line(event: Observed, call: str) -> Line:
     code = event.data.get("exit_code")
     shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
-    return f"     {shown:<7} {seconds(event.duration_s):>6}  {call}", "" if event.ok else YELLOW
+    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, "" if event.ok else YELLOW)
 
 
 def status_of(result: TestRun) -> str:
     """Say how a test run went, in a word and the runner's own last line."""
     word = {"not_run": "not run"}.get(result.status, result.status)
     return f"{word} ({result.summary})" if result.summary else word
-
-
-def _color(result: TestRun) -> str:
-    return STATUS_COLOR[result.status]
 
 
 def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
@@ -248,8 +264,8 @@ def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
 def _tests(tests: TestedPatch, *, color: bool) -> str:
     if not tests.command:
         return "no test command known; give one with --test"
-    before = paint(status_of(tests.before), _color(tests.before), on=color)
-    after = paint(status_of(tests.after), _color(tests.after), on=color)
+    before = paint(status_of(tests.before), STATUS_COLOR[tests.before.status], on=color)
+    after = paint(status_of(tests.after), STATUS_COLOR[tests.after.status], on=color)
     return f"{tests.command}: {before} before, {after} after"
 
 

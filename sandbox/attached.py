@@ -10,7 +10,6 @@ import shutil
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from ostro.sandbox import fileio, jobs, patch, snapshot, workspace
@@ -166,9 +165,7 @@ class AttachedSandbox(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:

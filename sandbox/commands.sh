@@ -71,14 +71,19 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 export OSTRO_STEP
                 if [ "$ostro_b" != - ]; then
                     trap "{ ostro_x=\$?; set +eux; } 2>/dev/null; unset OSTRO_STEP
-                        export -p >|'$ostro_dir/v$ostro_b' && { echo $ostro_step; pwd; } >|'$ostro_dir/d'
+                        export -p >|$ostro_quoted/v$ostro_b && { echo $ostro_step; pwd; } >|$ostro_quoted/d
                         exit \$ostro_x" EXIT
                 fi
-                set -- "$ostro_text"
+                # From a file, so that bash counts the lines of the command alone in its messages.
+                if printf '%s\n' "$ostro_text" >|"$ostro_dir/command"; then
+                    set -- ". $ostro_quoted/command"
+                else
+                    set -- "$ostro_text"
+                fi
                 unset ostro_a ostro_b ostro_c ostro_cwd ostro_d ostro_dd ostro_dir ostro_e ostro_file ostro_f ostro_grace ostro_in \
                     ostro_j ostro_job ostro_jobs ostro_k ostro_l ostro_log ostro_loop ostro_m ostro_mark ostro_names \
-                    ostro_nl ostro_put ostro_scan ostro_setsid ostro_sh ostro_step ostro_sweep ostro_text ostro_verb \
-                    ostro_workdir ostro_x ostro_n ostro_q ostro_p ostro_left ostro_count ostro_all ostro_limits ostro_first ostro_rounds
+                    ostro_nl ostro_put ostro_quoted ostro_scan ostro_setsid ostro_sh ostro_step ostro_sweep ostro_text ostro_verb \
+                    ostro_workdir ostro_x ostro_y ostro_n ostro_q ostro_p ostro_left ostro_count ostro_all ostro_limits ostro_first ostro_rounds ostro_guests
                 eval "shift;$1"
             )
             ostro_x=$?

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ostro.sandbox import docker_config as config
 from ostro.sandbox.attached import AttachedSandbox
+from ostro.sandbox.docker_tunnel import Tunnel, open_tunnel
 from ostro.sandbox.image import default_image
 from ostro.sandbox.protocol import SandboxError, SandboxName, SandboxSpec
 from ostro.sandbox.reaper import LABEL, current_owner
@@ -48,6 +49,7 @@ class DockerSandbox(AttachedSandbox):
         self._image: ImageInfo | None = None
         self._volumes = config.Volumes("", None)
         self._container = ""
+        self._tunnel: Tunnel | None = None
         self._oom_kills = 0
 
     @property
@@ -96,6 +98,7 @@ class DockerSandbox(AttachedSandbox):
         """Create the container, or start the dead one again; the volumes are the same in both."""
         assert self._image is not None
         self._oom_kills = 0
+        self._close_tunnel()
         if not self._reusable():
             name = f"{self._volumes.ostro.removesuffix('-ostro')}-{secrets.token_hex(2)}"
             body = config.container_config(self._spec, self._image, self._volumes, self._labels())
@@ -107,6 +110,16 @@ class DockerSandbox(AttachedSandbox):
             channel.close()
             raise _explained(error, self._image_name) from error
         return channel
+
+    def _boot(self, cwd: str) -> None:
+        super()._boot(cwd)  # first of all it ends every other process: the relay comes after it
+        if self._spec.network is not None:
+            self._tunnel = open_tunnel(self._engine, self._container, self._spec.network)
+
+    def _close_tunnel(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
 
     def _reusable(self) -> bool:
         """Whether the container of an earlier start is to be started again; it is stopped then."""
@@ -146,6 +159,7 @@ class DockerSandbox(AttachedSandbox):
 
     def _close_world(self) -> None:
         """Remove container and volumes; an engine that does not answer is logged, the reaper comes back for them."""
+        self._close_tunnel()
         try:
             if self._container:
                 self._engine.remove_container(self._container)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -221,9 +221,13 @@ class Engine:
         """Attach to the first process's streams; before `start`, or some output is lost."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with engine_errors("attaching to the container"):
-            wrapper = self._client.attach_socket(container, params=params)
-        # docker-py answers a SocketIO around the socket, over TLS the socket itself
-        return AttachedChannel(getattr(wrapper, "_sock", wrapper), close_with=(wrapper.close,))
+            return _channel(self._client.attach_socket(container, params=params))
+
+    def execute(self, container: str, argv: Sequence[str]) -> AttachedChannel:
+        """Run a further process in a running container; return its streams."""
+        with engine_errors("starting a process in the container"):
+            made = self._client.exec_create(container, list(argv), stdin=True)
+            return _channel(self._client.exec_start(made["Id"], socket=True))
 
     def start(self, container: str) -> None:
         """Start a created or stopped container."""
@@ -286,6 +290,11 @@ class Engine:
         with engine_errors("removing the container"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.remove_container(container, force=True, v=True)
         return CONFLICT not in ignored
+
+
+def _channel(wrapper: Any) -> AttachedChannel:
+    # docker-py answers a SocketIO around the socket, over TLS the socket itself
+    return AttachedChannel(getattr(wrapper, "_sock", wrapper), close_with=(wrapper.close,))
 
 
 def _knock(address: str) -> None:

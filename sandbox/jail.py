@@ -207,14 +207,14 @@ def _mount_script(mounts: Iterable[Mount], root: str, workdir: str, command: Seq
     lines += [_remount(target, "ro") for target in read_only]
     lines += [
         "mount -t proc -o nosuid,nodev,noexec proc proc",
-        "mount -o remount,ro,nosuid dev",
+        "mount -o remount,bind,ro,nosuid dev",
         "ip link set lo up 2>/dev/null || :",
         "hostname ostro 2>/dev/null || :",
         "pivot_root . old",
         "cd /",
         "umount -l old",
         "rmdir old",
-        "mount -o remount,ro,nosuid,nodev /",
+        "mount -o remount,bind,ro,nosuid,nodev /",
         f"cd {shlex.quote(workdir)}",
         f"exec {shlex.join(command)}",
     ]

@@ -53,9 +53,13 @@ def open_sandbox(choice: SandboxChoice, spec: SandboxSpec, *, say: Callable[[str
 
         assert chosen.engine is not None
         return DockerSandbox(replace(spec, image=chosen.image), chosen.engine).open()
-    from ostro.sandbox.local import LocalSandbox
+    if chosen.backend == "none":
+        from ostro.sandbox.bare import open_bare
 
-    return LocalSandbox(_for_local(spec), isolated=chosen.backend == "local").open()
+        return open_bare(_for_local(spec))
+    from ostro.sandbox.local import open_local
+
+    return open_local(_for_local(spec))
 
 
 def choose(choice: SandboxChoice, spec: SandboxSpec, *, say: Callable[[str], None] = lambda _: None) -> Chosen:

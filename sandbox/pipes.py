@@ -9,6 +9,8 @@ import select
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from ostro.sandbox.protocol import SandboxError
@@ -96,17 +98,27 @@ def start_process(argv: list[str], environment: dict[str, str], cwd: Path, *, me
         SandboxError: `unavailable`, the program cannot be run.
     """
     try:
-        return subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            cwd=cwd,
-            start_new_session=True,
-        )
+        return _starter().submit(_start, argv, environment, cwd).result()
     except OSError as failed:
         raise SandboxError(f"{argv[0]} could not be started: {failed}", kind="unavailable", mend=mend) from failed
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    """Return a thread that lives as long as the program: `bwrap --die-with-parent` means the thread that started it."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="ostro-start")
+
+
+def _start(argv: list[str], environment: dict[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=cwd,
+        start_new_session=True,
+    )
 
 
 def end_process(process: subprocess.Popen[bytes] | None) -> None:

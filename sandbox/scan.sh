@@ -3,6 +3,7 @@
 # Ours are the supervisor ($$), the command loop ($ostro_m) and the loop's children (keepers and job leaders).
 # A background job's are those of its session and its descendants.
 ostro_left=
+ostro_guests=
 ostro_count=0
 if [ "$$" = 1 ]; then
     ostro_all=
@@ -13,14 +14,14 @@ else
     # No process namespace: what descends from the supervisor, which adopts the orphans (child subreaper).
     ostro_all=
     ostro_l=" $$"
-    while [ -n "$ostro_l" ]; do
+    while [ -n "${ostro_l# }" ]; do
         ostro_n=$ostro_l
         ostro_l=
         for ostro_p in $ostro_n; do
             for ostro_q in "/proc/$ostro_p/task/"*/children; do
-                ostro_x=
-                IFS= read -r ostro_x <"$ostro_q"
-                [ -n "$ostro_x" ] && ostro_l="$ostro_l $ostro_x"
+                ostro_y=
+                IFS= read -r ostro_y <"$ostro_q"
+                ostro_l="$ostro_l $ostro_y"
             done
         done
         ostro_all="$ostro_all $ostro_l"
@@ -36,6 +37,11 @@ for ostro_p in $ostro_all; do
     Z | X) continue ;;
     esac
     [ "$2" = "$ostro_m" ] && continue
+    if [ "$2" = 0 ] && [ "$$" = 1 ]; then
+        # Came in from outside (docker exec): the relay to the egress proxy.
+        ostro_guests="$ostro_guests $ostro_p"
+        continue
+    fi
     if [ -n "$ostro_jobs" ]; then
         case " $ostro_jobs " in
         *" $4 "*) continue ;;

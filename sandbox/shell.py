@@ -256,6 +256,7 @@ class Shell:
         values = {
             "mark": self._mark,
             "dir": self.state_dir,
+            "quoted": shlex.quote(self.state_dir),
             "grace": str(int(self._grace_s)),
             "workdir": self._workdir,
             "limits": _ulimits(self._limits) if self._limits else "",

@@ -2,7 +2,7 @@
 #
 # The host sends this text over the channel after a few assignments (sandbox/shell.py, `boot_program`):
 #   ostro_mark     unguessable prefix of every line in and of every record out
-#   ostro_dir      folder for saved variables and the like
+#   ostro_dir      folder for saved variables and the like; ostro_quoted the same, quoted for the shell
 #   ostro_limits   `ulimit` commands
 #   ostro_grace    seconds to live on after the host went away
 #   ostro_loop, ostro_job, ostro_scan, ostro_sweep   the texts of commands.sh, job.sh, scan.sh and sweep.sh
@@ -14,11 +14,13 @@ exec 3<&0 </dev/null
 mkdir -p "$ostro_dir" 2>/dev/null
 if [ ! -w "$ostro_dir" ]; then
     ostro_dir=/tmp/.ostro
+    ostro_quoted=$ostro_dir
     mkdir -p "$ostro_dir"
 fi
 printf '' >"$ostro_dir/v0"
 printf '' >"$ostro_dir/v1"
 printf '' >"$ostro_dir/d"
+printf '' >"$ostro_dir/command"
 ostro_nl='
 '
 ostro_sh=$(command -v bash || command -v sh)

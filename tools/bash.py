@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
+from pydantic import Field, JsonValue
+
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Job
 from ostro.tools.display import show_output, status_line
 from ostro.tools.protocol import AnyTool, Observation, Tool, ToolArgs, ToolContext
-from pydantic import Field, JsonValue
 
 MIN_TIMEOUT_S = 1.0
 
@@ -51,10 +52,6 @@ def run_bash(args: BashArgs, context: ToolContext) -> Observation:
 def _not_runnable(command: str) -> str:
     if "\0" in command:
         return "Not run: the command holds a NUL character, which no shell can take."
-    try:
-        command.encode()
-    except UnicodeEncodeError as error:
-        return f"Not run: character {error.start + 1} of the command is not valid Unicode (a lone surrogate)."
     return "" if command.strip() else "Not run: the command is empty."
 
 

@@ -29,13 +29,15 @@ def resolve(path: str, context: ToolContext) -> str:
         Refused: the path is empty or has a character that no path can have.
     """
     if not path.strip() or "\0" in path:
-        raise Refused("path is empty." if not path.strip() else "path holds a NUL character.")
+        raise Refused("The path is empty." if not path.strip() else "The path holds a NUL character.")
     return posixpath.normpath(posixpath.join(context.sandbox.workdir, path.strip()))
 
 
 def shorten(path: str, context: ToolContext) -> str:
     """Return `path` relative to the workspace where it lies inside, as messages show it."""
     workdir = context.sandbox.workdir.rstrip("/")
+    if path == workdir:
+        return "."
     return path[len(workdir) + 1 :] if path.startswith(f"{workdir}/") else path
 
 
