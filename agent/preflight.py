@@ -1,4 +1,4 @@
-"""Checks before the first token: is the sandbox fit to work in? A failed one is an infrastructure status, never a score.
+"""Checks before the first token: is the sandbox fit to work in? A failed one is infrastructure, never a score.
 
 agent/attempts.py calls `preflight` in each fresh sandbox, logs every check and stops at a failed one. The shell, the
 disk and the state of git decide; whether the project can be imported and its tests collected is only told, for that

@@ -152,7 +152,6 @@ def docker_maker(order: Order, tree: Tree, image: str | None) -> Generator[Maker
     Raises:
         SandboxError: no engine, or it cannot get any of the images that would do.
     """
-    from ostro.sandbox.docker import DockerSandbox
     from ostro.sandbox.docker_engine import Engine
 
     engine = Engine.connect()

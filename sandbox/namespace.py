@@ -42,9 +42,7 @@ def listen_inside(pid: int, *, port: int = PROXY_PORT) -> socket.socket:
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
-                    timeout=_PROBE_S = 10.0
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_JOIN_TIMEOUT_S,
+                    timeout=_JOIN_TIMEOUT_S,
                     check=False,
                 )
         except subprocess.TimeoutExpired as error:
