@@ -19,7 +19,6 @@ from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 OSTRO_DIR = "/ostro"
 HOME_DIR = f"{OSTRO_DIR}/home"
-EGRESS_SOCKET = f"{OSTRO_DIR}/proxy.sock"
 USER_ID = 1000
 USER_NAME = "ostro"
 CPU_PERIOD_US = 100_000
@@ -146,8 +145,6 @@ def mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
         made.append(_volume(volumes.workspace, spec.workdir))
     if volumes.environment is not None:
         made.append(_volume(volumes.environment, ENVIRONMENT_DIR))
-    if spec.network is not None:
-        made.append({"Type": "bind", "Source": str(spec.network), "Target": EGRESS_SOCKET, "ReadOnly": True})
     return made
 
 
