@@ -112,7 +112,7 @@ def _with_sandbox(settings: Settings, progress: Progress) -> tuple[Settings, tup
     reason = _namespaces_refused()
     if not reason:
         return settings.model_copy(update={"sandbox": "local"}), ()
-    progress.say(f"{UNPROTECTED} ({reason})")
+    progress.say(f"{UNPROTECTED} ({reason})", alarm=True)
     return settings.model_copy(update={"sandbox": "none"}), (UNPROTECTED,)
 
 
