@@ -66,7 +66,7 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
         probe.unlink()
     except OSError as error:
         raise storage_error(error, path) from error
-    return RunFolder(path=path, run_id=out.name if out else run_id, created=created)
+    return RunFolder(path=path, run_id=run_id, created=created)
 
 
 @dataclass

@@ -83,7 +83,7 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 unset ostro_a ostro_b ostro_c ostro_cwd ostro_d ostro_dd ostro_dir ostro_e ostro_file ostro_f ostro_grace ostro_in \
                     ostro_j ostro_job ostro_jobs ostro_k ostro_l ostro_log ostro_loop ostro_m ostro_mark ostro_names \
                     ostro_nl ostro_put ostro_quoted ostro_scan ostro_setsid ostro_sh ostro_step ostro_sweep ostro_text ostro_verb \
-                    ostro_workdir ostro_x ostro_y ostro_n ostro_q ostro_p ostro_left ostro_count ostro_all ostro_limits ostro_first ostro_rounds
+                    ostro_workdir ostro_x ostro_y ostro_n ostro_q ostro_p ostro_left ostro_count ostro_all ostro_limits ostro_first ostro_rounds ostro_guests
                 eval "shift;$1"
             )
             ostro_x=$?

@@ -69,6 +69,11 @@ class DockerSandbox(AttachedSandbox):
         )
 
     @property
+    def container(self) -> str:
+        """The engine's id of the container in use; "" before `open`."""
+        return self._container
+
+    @property
     def image_digest(self) -> str:
         """Content digest of the image in use, for the run's record; "" before `open`."""
         return self._image.id if self._image else ""
@@ -77,7 +82,8 @@ class DockerSandbox(AttachedSandbox):
         self._image = obtain_image(self._engine, self._image_name)
         unique = f"{LABEL}-{config.safe_name(self._spec.run_id)}-{secrets.token_hex(4)}"
         workspace = f"{unique}-workspace" if self._spec.base_git is not None else None
-        self._volumes = config.Volumes(f"{unique}-ostro", workspace)
+        environment = f"{unique}-environment" if self._spec.writable_environment else None
+        self._volumes = config.Volumes(f"{unique}-ostro", workspace, environment)
         for volume in self._volumes.names():
             self._engine.create_volume(volume, self._labels())
         body = config.filler_config(self._spec, self._image, self._volumes, self._labels())

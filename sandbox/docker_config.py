@@ -13,11 +13,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from ostro.sandbox.docker_engine import ImageInfo
-from ostro.sandbox.protocol import Limits, SandboxSpec
+from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, SandboxSpec
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 OSTRO_DIR = "/ostro"
 HOME_DIR = f"{OSTRO_DIR}/home"
+EGRESS_SOCKET = f"{OSTRO_DIR}/proxy.sock"
 USER_ID = 1000
 USER_NAME = "ostro"
 CPU_PERIOD_US = 100_000
@@ -32,14 +33,16 @@ class Volumes:
     Attributes:
         ostro: mounted at /ostro: base.git, the home folder, the shell's state.
         workspace: mounted at the workdir; None where the image holds the workspace.
+        environment: mounted at `ENVIRONMENT_DIR` while that is being prepared, else None.
     """
 
     ostro: str
     workspace: str | None
+    environment: str | None = None
 
     def names(self) -> list[str]:
         """Return the names of the volumes that there are."""
-        return [name for name in (self.ostro, self.workspace) if name]
+        return [name for name in (self.ostro, self.workspace, self.environment) if name]
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _host_config(spec: SandboxSpec, volumes: Volumes) -> dict[str, Any]:
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
         "Tmpfs": _tmpfs(limits),
-        "Mounts": _mounts(spec, volumes),
+        "Mounts": mounts(spec, volumes),
     }
 
 
@@ -135,11 +138,15 @@ def _tmpfs(limits: Limits) -> dict[str, str]:
     }
 
 
-def _mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
+def mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
     """Return the volume mounts; the image's content at these places is never copied into them."""
     made = [_volume(volumes.ostro, OSTRO_DIR)]
     if volumes.workspace is not None:
         made.append(_volume(volumes.workspace, spec.workdir))
+    if volumes.environment is not None:
+        made.append(_volume(volumes.environment, ENVIRONMENT_DIR))
+    if spec.network is not None:
+        made.append({"Type": "bind", "Source": str(spec.network), "Target": EGRESS_SOCKET, "ReadOnly": True})
     return made
 
 
@@ -153,11 +160,12 @@ def filler_config(spec: SandboxSpec, image: ImageInfo, volumes: Volumes, labels:
     Only an archive unpacked at `/` sets the owner of a volume's root (its own "./" entry is ignored, seen on 20.10),
     and that is refused on a read-only root. So this one has a writable root.
     """
+    without_network = [mount for mount in mounts(spec, volumes) if mount["Type"] == "volume"]
     return {
         "Image": image.id,
         "Entrypoint": ["true"],
         "Labels": dict(labels),
-        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "Mounts": _mounts(spec, volumes)},
+        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "Mounts": without_network},
     }
 
 
@@ -172,6 +180,8 @@ def volume_tree(spec: SandboxSpec, identity: Identity) -> IO[bytes]:
         _add_folder(archive, OSTRO_DIR, 0, 0o1777)
         _add_folder(archive, STATE_DIR, owner, 0o700)
         _add_folder(archive, HOME_DIR, owner, 0o755)
+        if spec.writable_environment:
+            _add_folder(archive, ENVIRONMENT_DIR, owner, 0o755)
         if spec.base_git is not None:
             _add_folder(archive, spec.workdir, owner, 0o755)
             archive.add(spec.base_git, BASE_GIT.lstrip("/"), filter=_as_root)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ostro.sandbox import workspace
+from ostro.sandbox.git_process import must, run_git
 from ostro.sandbox.protocol import MAX_PATCH_BYTES, Completed, SandboxError
 from ostro.sandbox.shell import Request
 from ostro.sandbox.workspace import NO_GIT, Place
@@ -54,7 +55,7 @@ PRIVATE_GIT = """export GIT_DIR={base} GIT_WORK_TREE={workdir} GIT_INDEX_FILE={s
 export GIT_OBJECT_DIRECTORY={state}/objects GIT_ALTERNATE_OBJECT_DIRECTORIES={base}/objects
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1
 unset GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EXTERNAL_DIFF GIT_DIFF_OPTS
-set -o pipefail 2>/dev/null
+(set -o pipefail) 2>/dev/null && set -o pipefail
 cd {workdir} 2>/dev/null && [ -n "$(ls -A)" ] || exit {lost}
 command -v git >/dev/null 2>&1 || exit {no_git}
 mkdir -p {state}/objects
@@ -148,15 +149,26 @@ def _on_host(run: Run, place: Place, max_bytes: int) -> bytes:
         tree.mkdir()
         _copy_out(run, place.workdir, folder / "tree.tar")
         _extract(folder / "tree.tar", tree)
-        environment = workspace.host_git_environment(place.host_git, tree, folder / "index")
-        environment["GIT_OBJECT_DIRECTORY"] = str(folder / "objects")
-        environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(place.host_git / "objects")
         (folder / "objects").mkdir()
-        (folder / "ignore").write_text("\n".join(SCRATCH) + "\n", "ascii")
-        quiet = shlex.split(QUIET.format(ignore=shlex.quote(str(folder / "ignore"))))
-        workspace.host_git([*quiet, "read-tree", place.base_commit], environment, tree)
-        workspace.host_git([*quiet, "add", "-A", "--ignore-errors", "."], environment, tree)
-        patch = workspace.host_git([*quiet, *DIFF.split(), place.base_commit], environment, tree)
+        environment = {
+            "GIT_INDEX_FILE": str(folder / "index"),
+            "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(place.host_git / "objects"),
+        }
+        ignore = folder / "ignore"
+        ignore.write_text("\n".join(SCRATCH) + "\n", "ascii")
+        quiet = shlex.split(QUIET.format(ignore=shlex.quote(str(ignore))))
+        base = place.base_commit
+        for arguments in (["read-tree", base], ["add", "-A", "--ignore-errors", "."], [*DIFF.split(), base]):
+            done = run_git(
+                [*quiet, *arguments],
+                git_dir=place.host_git,
+                work_tree=tree,
+                cwd=tree,
+                env=environment,
+                settings=[f"core.excludesFile={ignore}", "core.fileMode=true"],
+            )
+            patch = must(done, doing=f"git {arguments[0]} on a copy of the workspace").stdout
     if len(patch) > max_bytes:
         raise _too_large(max_bytes)
     return patch

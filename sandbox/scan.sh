@@ -3,6 +3,7 @@
 # Ours are the supervisor ($$), the command loop ($ostro_m) and the loop's children (keepers and job leaders).
 # A background job's are those of its session and its descendants.
 ostro_left=
+ostro_guests=
 ostro_count=0
 if [ "$$" = 1 ]; then
     ostro_all=
@@ -36,6 +37,11 @@ for ostro_p in $ostro_all; do
     Z | X) continue ;;
     esac
     [ "$2" = "$ostro_m" ] && continue
+    if [ "$2" = 0 ] && [ "$$" = 1 ]; then
+        # Came in from outside (docker exec): the relay to the egress proxy.
+        ostro_guests="$ostro_guests $ostro_p"
+        continue
+    fi
     if [ -n "$ostro_jobs" ]; then
         case " $ostro_jobs " in
         *" $4 "*) continue ;;

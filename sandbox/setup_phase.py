@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 import shlex
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ostro.sandbox.egress import EgressProxy
-from ostro.sandbox.namespace import PROXY_HOST, PROXY_PORT, listen_inside
-from ostro.sandbox.protocol import Sandbox, SandboxError
+from ostro.sandbox.namespace import PROXY_HOST, PROXY_PORT
+from ostro.sandbox.protocol import ENVIRONMENT_DIR, Sandbox, SandboxError
 from ostro.sandbox.registries import CA_SETTINGS, HostRegistries
 
-ENV_DIR = "/opt/env"
-PRIVATE_DIR = f"{ENV_DIR}/.ostro"
+PRIVATE_DIR = f"{ENVIRONMENT_DIR}/.ostro"
 FILES_TAR = f"{PRIVATE_DIR}/workspace.tar"
 CA_FILE = f"{PRIVATE_DIR}/ca.pem"
-SCRATCH_DIR = f"{PRIVATE_DIR}/tmp"
+SCRATCH_DIR = f"{PRIVATE_DIR}/scratch"
 
 COMMAND_TIMEOUT_S = 1800.0
 _OWN_TIMEOUT_S = 300.0
@@ -80,130 +79,87 @@ class SetupResult:
     notes: tuple[str, ...] = ()
 
 
-def setup_variables(registries: HostRegistries, *, shows_folders: bool, tree_mentions_scm: bool) -> dict[str, str]:
+def setup_variables(registries: HostRegistries, *, shows_folders: bool, scm_version: bool) -> dict[str, str]:
     """Return the variables of set-up commands; none of them stays for the agent.
 
     Args:
+        registries: the host's settings.
         shows_folders: the sandbox shows the host folders that `registries` names.
-        tree_mentions_scm: the project takes its version from git tags, which the workspace does not have.
+        scm_version: the project takes its version from git tags, which the workspace does not have.
     """
     index = {**registries.variables, **(registries.local_paths if shows_folders else {})}
     trust = dict.fromkeys(CA_SETTINGS, CA_FILE) if registries.ca_bundle else {}
-    version = {"SETUPTOOLS_SCM_PRETEND_VERSION": "999.0.0", "PBR_VERSION": "999.0.0"} if tree_mentions_scm else {}
+    version = {"SETUPTOOLS_SCM_PRETEND_VERSION": "999.0.0", "PBR_VERSION": "999.0.0"} if scm_version else {}
     return {**_FIXED, **index, **trust, **version}
 
 
-def attach_proxy(sandbox: Sandbox, proxy: EgressProxy) -> None:
-    """Let the sandbox's commands find the proxy at 127.0.0.1:3128.
-
-    On this machine a listener is made in the sandbox's network namespace; where that is not permitted (another
-    user's container) a relay of one line is started inside, if the proxy's socket is shown there.
+def begin_setup(sandbox: Sandbox, variables: Mapping[str, str], registries: HostRegistries) -> None:
+    """Export the variables of set-up and bring the host's CA bundle in.
 
     Raises:
-        SandboxError: `setup`, neither way works, with the reason.
+        SandboxError: `setup`, the environment's folder cannot be written.
     """
-    try:
-        proxy.serve(listen_inside(_host_pid(sandbox)))
-    except SandboxError as refused:
-        _start_relay(sandbox, refused)
-
-
-def _host_pid(sandbox: Sandbox) -> int:
-    """Find a process of the sandbox on this host by its network namespace; same kernel only."""
-    said = sandbox.run(
-        "cat /proc/sys/kernel/random/boot_id; readlink /proc/self/ns/net", timeout_s=10, cwd="/", keep_state=False
+    _own(sandbox, f"mkdir -p {SCRATCH_DIR}")
+    if registries.ca_bundle is not None:
+        sandbox.write(CA_FILE, registries.ca_bundle.read_bytes())
+    _own(
+        sandbox, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()), keep_state=True
     )
-    boot_id, _, namespace = said.output.text().strip().partition("\n")
-    if boot_id != Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip():
-        raise SandboxError("the sandbox runs on another machine", kind="unavailable")
-    for link in Path("/proc").glob("[0-9]*/ns/net"):
-        with suppress(OSError):
-            if str(link.readlink()) == namespace:
-                return int(link.parts[2])
-    raise SandboxError("no process of the sandbox is ours to see", kind="unavailable")
 
 
-_RELAY_SOCKET = "/ostro/proxy.sock"
-_NODE = (
-    f"require('net').createServer(c=>{{const u=require('net').connect('{_RELAY_SOCKET}');"
-    "for(const s of [c,u])s.on('error',()=>{c.destroy();u.destroy()});"
-    f"c.pipe(u);u.pipe(c)}}).listen({PROXY_PORT},'{PROXY_HOST}')"
-)
-_PYTHON = f"""import asyncio
-async def copy(r, w):
-    try:
-        while d := await r.read(65536):
-            w.write(d); await w.drain()
-        if w.can_write_eof(): w.write_eof()
-    except OSError: w.close()
-async def serve(r, w):
-    ur, uw = await asyncio.open_unix_connection("{_RELAY_SOCKET}")
-    await asyncio.gather(copy(r, uw), copy(ur, w)); w.close(); uw.close()
-async def main():
-    await (await asyncio.start_server(serve, "{PROXY_HOST}", {PROXY_PORT})).serve_forever()
-asyncio.run(main())"""
-_PERL = f"""use IO::Socket; use IO::Select; $SIG{{CHLD}}="IGNORE"; $SIG{{PIPE}}="IGNORE";
-my $l=IO::Socket::INET->new(LocalAddr=>"{PROXY_HOST}",LocalPort=>{PROXY_PORT},Listen=>64,ReuseAddr=>1) or die;
-while(1){{ my $c=$l->accept or next; next if fork; close $l;
-my $u=IO::Socket::UNIX->new(Peer=>"{_RELAY_SOCKET}") or exit 1; my $s=IO::Select->new($c,$u);
-while(my @r=$s->can_read){{ for my $f (@r){{ my $t=$f==$c?$u:$c;
-if(!sysread($f,my $b,65536)){{ $f==$c?($s->remove($c),$u->shutdown(1)):exit 0; next }}
-while(length $b){{ my $n=syswrite($t,$b); exit 1 unless $n; substr($b,0,$n)="" }} }} }} }}"""
-_RELAYS = {
-    "python3": ["python3", "-c", _PYTHON],
-    "perl": ["perl", "-e", _PERL],
-    "node": ["node", "-e", _NODE],
-    "socat": ["socat", f"TCP-LISTEN:{PROXY_PORT},bind={PROXY_HOST},fork,reuseaddr", f"UNIX-CONNECT:{_RELAY_SOCKET}"],
-}
+def make_venv(sandbox: Sandbox, python: str) -> str:
+    """Make a virtual environment at `ENVIRONMENT_DIR`; return the command, for the record.
+
+    Debian splits pip off its venv module, so that where it is missing the wheel that came with our own Python serves.
+
+    Raises:
+        SandboxError: `setup`, there is no usable Python.
+    """
+    command = f"{python} -m venv {ENVIRONMENT_DIR}"
+    attempt = command
+    wheel = _pip_wheel()
+    if wheel is not None:
+        inside = f"{SCRATCH_DIR}/{wheel.name}"
+        sandbox.write(inside, wheel.read_bytes())
+        install = f"PYTHONPATH={inside} {ENVIRONMENT_DIR}/bin/python -m pip install --no-index {inside}"
+        attempt = f"{command} >/dev/null 2>&1 || {{ {command} --without-pip && {install}; }}"
+    done = sandbox.run(attempt, timeout_s=_OWN_TIMEOUT_S, cwd=sandbox.workdir)
+    if done.exit_code != 0:
+        tail = done.output.text().strip()[-300:]
+        raise SandboxError(
+            f"no virtual environment could be made with {python}: {tail}",
+            kind="setup",
+            mend="Take an image that has Python and its venv module (`--image`).",
+        )
+    return command
 
 
-def _start_relay(sandbox: Sandbox, refused: SandboxError) -> None:
-    mend = (
-        "Take an image that has the dependencies already (`--image`, or `ostro image build`), "
-        "or prepare with the embedded sandbox (`--sandbox local`)."
-    )
-    if sandbox.run(f"test -S {_RELAY_SOCKET}", timeout_s=10, cwd="/", keep_state=False).exit_code != 0:
-        raise SandboxError(f"the egress proxy cannot reach into the sandbox: {refused}", kind="setup", mend=mend)
-    program = next((name for name in _RELAYS if sandbox.has(name)), None)
-    if program is None:
-        reason = f"{refused}, and the image has none of {', '.join(_RELAYS)} to relay to the proxy's socket"
-        raise SandboxError(f"the egress proxy cannot reach into the sandbox: {reason}", kind="setup", mend=mend)
-    sandbox.start(shlex.join(_RELAYS[program]))
+def _pip_wheel() -> Path | None:
+    """Return the pip that our own Python brings along; Debian keeps it outside of the standard library."""
+    library = Path(sysconfig.get_path("stdlib"))
+    folders = (library / "ensurepip" / "_bundled", Path("/usr/share/python-wheels"))
+    return next((wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))), None)
 
 
-def run_setup(
+def run_commands(
     sandbox: Sandbox,
     commands: Sequence[str],
-    variables: Mapping[str, str],
-    registries: HostRegistries,
     proxy: EgressProxy,
     *,
     progress: Callable[[str], None],
     timeout_s: float = COMMAND_TIMEOUT_S,
-) -> SetupResult:
-    """Run each command in the workspace and keep what they left there.
-
-    Args:
-        variables: exported before the first command.
-        timeout_s: for each command.
+) -> None:
+    """Run each command in the workspace, each with `timeout_s` seconds at most.
 
     Raises:
         SandboxError: `setup`, a command failed; its last lines and the hosts that the proxy refused are in the text.
     """
-    attach_proxy(sandbox, proxy)
-    _own(sandbox, f"mkdir -p {SCRATCH_DIR}")
-    if registries.ca_bundle is not None:
-        sandbox.write(CA_FILE, registries.ca_bundle.read_bytes())
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    _own(sandbox, exports, keep_state=True)
     for command in commands:
         progress(f"set-up: {command}")
         done = sandbox.run(command, timeout_s=timeout_s, cwd=sandbox.workdir)
         if done.exit_code != 0:
-            raise _failed(
-                command, "timed out" if done.timed_out else f"ended with {done.exit_code}", done.output.text(), proxy
-            )
-    return _keep_files(sandbox)
+            how = "timed out" if done.timed_out else f"ended with {done.exit_code}"
+            raise _failed(command, how, done.output.text(), proxy)
 
 
 def _failed(command: str, how: str, output: str, proxy: EgressProxy) -> SandboxError:
@@ -217,7 +173,12 @@ def _failed(command: str, how: str, output: str, proxy: EgressProxy) -> SandboxE
     )
 
 
-def _keep_files(sandbox: Sandbox) -> SetupResult:
+def keep_files(sandbox: Sandbox) -> SetupResult:
+    """Pack what set-up left in the workspace under `ENVIRONMENT_DIR`, and remove its scratch files.
+
+    Raises:
+        SandboxError: `setup`, there is no room.
+    """
     done = sandbox.run(
         _SAVE_FILES.format(workdir=shlex.quote(sandbox.workdir)), timeout_s=_OWN_TIMEOUT_S, cwd="/", keep_state=False
     )

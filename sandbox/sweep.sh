@@ -10,7 +10,7 @@ ostro_first=$ostro_count
 ostro_rounds=0
 while [ -n "$ostro_left" ] && [ "$ostro_rounds" -lt 20000 ]; do
     # One by one loses against a fork bomb: all at once, at the price of the background jobs.
-    if [ "$$" = 1 ] && { [ -z "$ostro_jobs" ] || [ "$ostro_rounds" -gt 50 ]; }; then
+    if [ "$$" = 1 ] && { [ -z "$ostro_jobs$ostro_guests" ] || [ "$ostro_rounds" -gt 50 ]; }; then
         kill -9 -1
         ostro_jobs=
     else

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ostro.sandbox.git_process import must, run_git
 from ostro.sandbox.protocol import Completed, SandboxError
 from ostro.sandbox.shell import Request
 
@@ -25,7 +24,7 @@ mkdir -p "$HOME"
 command -v git >/dev/null 2>&1 || exit 42
 cd {workdir}
 export GIT_CONFIG_NOSYSTEM=1
-git init -q --template= .
+git init -q --template= {format} .
 mkdir -p .git/objects/info .git/info
 echo {base}/objects >.git/objects/info/alternates
 [ ! -f {base}/shallow ] || cp {base}/shallow .git/shallow
@@ -59,6 +58,7 @@ Run = Callable[[Request], Completed]
 Put = Callable[[BinaryIO, str], None]
 
 NO_GIT = 42
+SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def set_up(run: Run, put: Put, place: Place) -> None:
         base=shlex.quote(place.base_git or ""),
         state=shlex.quote(place.state_dir),
         commit=shlex.quote(place.base_commit or "HEAD"),
+        format="--object-format=sha256" if len(place.base_commit) == SHA256_DIGITS else "",
     )
     done = run(internal(text, SET_UP_S))
     if done.exit_code == NO_GIT and place.host_git:
@@ -147,39 +148,11 @@ def _unpack_tree(run: Run, put: Put, place: Place, host_git: Path) -> None:
 def check_out(base_git: Path, commit: str, tree: Path) -> None:
     """Write the files of a commit of a trusted bare repository into an empty folder of the host."""
     with tempfile.TemporaryDirectory(prefix="index-") as folder:
-        environment = host_git_environment(base_git, tree, Path(folder) / "index")
         for arguments in (["read-tree", commit], ["checkout-index", "-a", "-f"]):
-            host_git(arguments, environment, tree)
-
-
-def host_git(arguments: list[str], environment: dict[str, str], cwd: Path, *, input_bytes: bytes = b"") -> bytes:
-    """Run git of the host with a git directory that no sandbox could write. Returns stdout.
-
-    Raises:
-        SandboxError: `setup`, with what git said.
-    """
-    done = subprocess.run(
-        ["git", *arguments], cwd=cwd, env=environment, input=input_bytes, capture_output=True, check=False
-    )
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise SandboxError(f"git {arguments[0]} failed on the host: {said[-2000:]}", kind="setup")
-    return done.stdout
-
-
-def host_git_environment(git_dir: Path, tree: Path, index: Path) -> dict[str, str]:
-    """Return the whole environment for git on the host: no configuration but the given git directory's."""
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        "GIT_DIR": str(git_dir),
-        "GIT_WORK_TREE": str(tree),
-        "GIT_INDEX_FILE": str(index),
-        "LC_ALL": "C",
-    }
+            done = run_git(
+                arguments, git_dir=base_git, work_tree=tree, env={"GIT_INDEX_FILE": f"{folder}/index"}, cwd=tree
+            )
+            must(done, doing=f"checking out {commit[:12]}")
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -14,6 +14,7 @@ from ostro.agent.record.trajectory import Event, read_events
 from ostro.agent.session import RunRequest, run
 from ostro.agent.task import Task
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint
+from tests.endpoint import FAULTS
 
 Turn = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ class Driven:
 def drive(folder: Path, turns: Sequence[Turn], *, task: Task = TASK, **settings: Any) -> Driven:
     """Run Ostro on a fresh copy of the small repository against a scripted model."""
     repository = make_repository(folder / "repository")
-    with ScriptedEndpoint(turns) as endpoint:
+    with ScriptedEndpoint(turns, known_faults=FAULTS) as endpoint:
         return drive_at(folder, repository, endpoint, task=task, **settings)
 
 

@@ -52,10 +52,6 @@ def run_bash(args: BashArgs, context: ToolContext) -> Observation:
 def _not_runnable(command: str) -> str:
     if "\0" in command:
         return "Not run: the command holds a NUL character, which no shell can take."
-    try:
-        command.encode()
-    except UnicodeEncodeError as error:
-        return f"Not run: character {error.start + 1} of the command is not valid Unicode (a lone surrogate)."
     return "" if command.strip() else "Not run: the command is empty."
 
 

@@ -74,7 +74,7 @@ def test_run_when_the_model_loops_then_one_nudge_and_loop_detected(tmp_path: Pat
 
 
 def test_run_when_the_endpoint_refuses_the_key_then_model_error_and_the_patch_is_kept(tmp_path: Path) -> None:
-    run = drive(tmp_path, [FIX, {"fault": "401", "fault_times": 0}])
+    run = drive(tmp_path, [FIX, {"fault": "A06", "fault_times": 0}])
     assert (run.report.outcome, run.report.exit_code) == (Ending.MODEL_ERROR, 4)
     assert run.report.error is not None
     assert run.report.error.kind == "auth"

@@ -10,9 +10,9 @@ from typing import Protocol
 import pytest
 
 from ostro.sandbox.host_git import prepare_base
-from ostro.sandbox.open import open_sandbox
+from ostro.sandbox.local import open_local
 from ostro.sandbox.protocol import Sandbox, SandboxSpec
-from ostro.sandbox.repository import open_repository
+from ostro.sandbox.repository import inspect_repository
 from ostro.tools.protocol import Observation, ToolContext
 from ostro.tools.registry import Toolset
 
@@ -60,11 +60,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sandbox(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    base = prepare_base(open_repository(repository), tmp_path_factory.mktemp("base"))
+    base = prepare_base(inspect_repository(repository), tmp_path_factory.mktemp("base") / "base.git")
     spec = SandboxSpec(
         run_id="tools", state_dir=tmp_path_factory.mktemp("state"), base_git=base.git_dir, base_commit=base.commit
     )
-    with open_sandbox("none", spec) as opened:
+    with open_local(spec) as opened:
         yield opened
 
 

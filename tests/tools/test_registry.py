@@ -21,7 +21,7 @@ MAX_SCHEMA_TOKENS = 900
 
 
 @pytest.fixture(scope="module")
-def devstral(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer:
+def devstral(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer[Any]:
     """The tokenizer of Devstral Small 2: the newest vocabulary of mistral-common, tagged as version 13."""
     vocabulary = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
     content: dict[str, Any] = json.loads(vocabulary.read_text())
@@ -37,7 +37,7 @@ def devstral(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer:
     return MistralTokenizer.from_file(target)
 
 
-def count(tokenizer: MistralTokenizer, tools: list[Any] | None) -> int:
+def count(tokenizer: MistralTokenizer[Any], tools: list[Any] | None) -> int:
     messages: list[Any] = [{"role": "user", "content": "x"}]
     return len(
         tokenizer.encode_chat_completion(ChatCompletionRequest.from_openai(messages=messages, tools=tools)).tokens
@@ -46,7 +46,7 @@ def count(tokenizer: MistralTokenizer, tools: list[Any] | None) -> int:
 
 @pytest.mark.parametrize("vision", [False, True])
 def test_schemas_when_counted_by_the_models_tokenizer_then_stay_below_900(
-    devstral: MistralTokenizer, vision: bool
+    devstral: MistralTokenizer[Any], vision: bool
 ) -> None:
     schemas = Toolset.default(vision=vision).schemas()
     assert count(devstral, schemas) - count(devstral, None) < MAX_SCHEMA_TOKENS
