@@ -225,7 +225,7 @@ def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
 def _observed_line(event: Observed, call: str) -> Line:
     code = event.data.get("exit_code")
     shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
-    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, "" if event.ok else YELLOW)
+    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, YELLOW if code or not event.ok else DIM)
 
 
 def status_of(result: TestRun) -> str:
@@ -285,12 +285,11 @@ def _tests(tests: TestedPatch, *, color: bool) -> str:
 
 def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
     """Return what a user may want to type now; `repository` is where, None for the current folder."""
-    git = f"git -C {shlex.quote(str(repository))}" if repository else "git"
-    commands: list[str] = []
+    commands = [f"cd {shlex.quote(str(repository))}"] if repository else []
     if report.branch:
-        commands += [f"{git} diff HEAD...{report.branch}", f"{git} merge {report.branch}"]
+        commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
     elif report.patch:
-        commands.append(f"{git} apply {shlex.quote(report.patch)}")
+        commands.append(f"git apply {shlex.quote(report.patch)}")
     if report.run:
         commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
     return commands

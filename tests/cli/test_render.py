@@ -152,4 +152,4 @@ def test_summary_of_a_failure_names_the_mend_and_the_salvaged_patch() -> None:
 
 
 def test_summary_with_a_repository_elsewhere_names_it(tmp_path: Path) -> None:
-    assert f"git -C {tmp_path} merge ostro/issue-42" in summary(report(), color=False, repository=tmp_path)
+    assert f"next:\n  cd {tmp_path}\n  git diff" in summary(report(), color=False, repository=tmp_path)
