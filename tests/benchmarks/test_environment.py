@@ -43,7 +43,12 @@ def test_grade_when_the_patch_rewrites_the_tests_then_the_rows_own_tests_count(
     instance = row(small_rows, "leap")
     environment = build_environment(instance, "local", instances_home)
     cheat = "--- /dev/null\n+++ b/tests/test_leap.py\n@@ -0,0 +1 @@\n+print('ok')\n"
-    judged = grade(instance, environment, f"diff --git a/tests/test_leap.py b/tests/test_leap.py\nnew file mode 100644\n{cheat}".encode(), tmp_path)
+    judged = grade(
+        instance,
+        environment,
+        f"diff --git a/tests/test_leap.py b/tests/test_leap.py\nnew file mode 100644\n{cheat}".encode(),
+        tmp_path,
+    )
     assert judged.applied
     assert judged.failed_fix == instance.fail_to_pass
 
