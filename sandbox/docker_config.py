@@ -1,6 +1,7 @@
 """What a sandbox's container looks like, as request bodies of the engine's API: pure functions of the specification.
 
-The hardened defaults are those of docs/security.md: each line here is one of its rows.
+The defaults are hard on purpose and cost nothing measurable at start: no network, no capability, no new privilege, no
+writable root, no swap, limits on everything, and no file of the host to be seen.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 OSTRO_DIR = "/ostro"
 HOME_DIR = f"{OSTRO_DIR}/home"
-EGRESS_SOCKET = f"{OSTRO_DIR}/proxy.sock"
 USER_ID = 1000
 USER_NAME = "ostro"
 CPU_PERIOD_US = 100_000
@@ -145,8 +145,6 @@ def mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
         made.append(_volume(volumes.workspace, spec.workdir))
     if volumes.environment is not None:
         made.append(_volume(volumes.environment, ENVIRONMENT_DIR))
-    if spec.network is not None:
-        made.append({"Type": "bind", "Source": str(spec.network), "Target": EGRESS_SOCKET, "ReadOnly": True})
     return made
 
 
