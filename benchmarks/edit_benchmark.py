@@ -24,7 +24,7 @@ from ostro.tools.protocol import Observation, ToolContext
 
 SEED = 20251209
 FOLDER = "edits"
-CASES_A_KIND = 14
+CASES_A_KIND = 12
 LARGE_LINES = 20_000
 LARGE_CASES = 4
 
