@@ -16,7 +16,7 @@ import threading
 import time
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ostro.sandbox.namespace import PROXY_PORT
 from ostro.sandbox.protocol import Channel, SandboxError
@@ -68,7 +68,7 @@ class Tunnel:
         for link in list(self._links.values()):
             _end(link)
 
-    def __enter__(self) -> Tunnel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
