@@ -79,7 +79,7 @@ def test_build_when_an_install_step_fails_then_it_is_shown_and_nothing_is_kept(t
     instance = Instance(instance_id="x", repo="x", problem_statement="x", environment_setup=setup)
     with pytest.raises(SetupError, match=r"exit code 7(.|\n)*no such luck"):
         build_environment(instance, "local", tmp_path)
-    assert list((tmp_path / "environments" / "local").iterdir()) == []
+    assert list((tmp_path / "instances" / "local").iterdir()) == []
 
 
 def test_build_when_an_install_step_changes_the_tree_then_the_repository_has_it(tmp_path: Path) -> None:
