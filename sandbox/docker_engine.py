@@ -119,7 +119,7 @@ class Engine:
         return cls(_client(address, env), address)
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections; the engine can still be used and then opens new ones."""
         self._client.close()
 
     def memory_bytes(self) -> int:
@@ -186,7 +186,9 @@ class Engine:
         kept: list[KeptImage] = []
         for found in answer:
             tags: list[str] = found.get("RepoTags") or []
-            kept += [KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)]
+            kept += [
+                KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)
+            ]
         return kept
 
     # volumes

@@ -277,6 +277,8 @@ def test_fork_has_the_workspace_and_is_independent(sandbox: DockerSandbox, tmp_p
         fork.write("new", b"two\n")
         assert sandbox.read("new") == b"one\n"
         assert fork.read("new") == b"two\n"
+        sandbox.close()
+        assert fork.run("cat new").output.text() == "two\n"
 
 
 @pytest.fixture

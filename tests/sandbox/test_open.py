@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 
 from ostro.sandbox.docker_engine import Engine, find_socket
-from ostro.sandbox.open import SandboxChoice, choose
-from ostro.sandbox.protocol import SandboxError, SandboxSpec
+from ostro.sandbox.host_git import prepare_base
+from ostro.sandbox.local import find_means
+from ostro.sandbox.open import SandboxChoice, choose, open_sandbox
+from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
+from ostro.sandbox.reaper import OWNER_FILE
+from ostro.sandbox.repository import inspect_repository
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 
@@ -150,3 +154,35 @@ def test_find_socket_takes_a_rootless_one_where_the_usual_is_missing(tmp_path: P
     rootless.touch()
     found = find_socket({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)})
     assert found == (usual if usual.exists() else rootless)
+
+
+@pytest.mark.docker
+def test_open_sandbox_docker_starts_in_the_workspace_and_marks_its_owner(
+    tmp_path: Path, repository: Path, docker_image: str
+) -> None:
+    base = prepare_base(inspect_repository(repository), tmp_path / "base.git")
+    given = SandboxSpec("open", tmp_path / "state", base.git_dir, base.commit, image=docker_image)
+    said: list[str] = []
+    with open_sandbox("docker", given, say=said.append) as sandbox:
+        assert isinstance(sandbox, Sandbox)
+        assert sandbox.name == "docker"
+        assert sandbox.run("cat hello.py").exit_code == 0
+        assert (tmp_path / "state" / OWNER_FILE).exists()
+    assert said == ["sandbox: docker, as asked"]
+
+
+def test_open_sandbox_auto_without_an_engine_is_embedded_and_says_why(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        find_means()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
+    base = prepare_base(inspect_repository(repository), tmp_path / "base.git")
+    said: list[str] = []
+    given = SandboxSpec("open", tmp_path / "state", base.git_dir, base.commit, image="python:3.11")
+    with open_sandbox("auto", given, say=said.append) as sandbox:
+        assert sandbox.name in ("bubblewrap", "unshare")
+        assert sandbox.run("cat hello.py").exit_code == 0
+    assert "no container engine answers" in said[0]
