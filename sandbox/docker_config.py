@@ -19,7 +19,6 @@ from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 OSTRO_DIR = "/ostro"
 HOME_DIR = f"{OSTRO_DIR}/home"
-EGRESS_SOCKET = f"{OSTRO_DIR}/proxy.sock"
 USER_ID = 1000
 USER_NAME = "ostro"
 CPU_PERIOD_US = 100_000
@@ -127,7 +126,7 @@ def _host_config(spec: SandboxSpec, volumes: Volumes) -> dict[str, Any]:
             {"Name": "core", "Soft": 0, "Hard": 0},
         ],
         "Tmpfs": _tmpfs(limits),
-        "Mounts": mounts(spec, volumes),
+        "Mounts": _mounts(spec, volumes),
     }
 
 
@@ -139,15 +138,13 @@ def _tmpfs(limits: Limits) -> dict[str, str]:
     }
 
 
-def mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
+def _mounts(spec: SandboxSpec, volumes: Volumes) -> list[dict[str, Any]]:
     """Return the volume mounts; the image's content at these places is never copied into them."""
     made = [_volume(volumes.ostro, OSTRO_DIR)]
     if volumes.workspace is not None:
         made.append(_volume(volumes.workspace, spec.workdir))
     if volumes.environment is not None:
         made.append(_volume(volumes.environment, ENVIRONMENT_DIR))
-    if spec.network is not None:
-        made.append({"Type": "bind", "Source": str(spec.network), "Target": EGRESS_SOCKET, "ReadOnly": True})
     return made
 
 
@@ -161,12 +158,11 @@ def filler_config(spec: SandboxSpec, image: ImageInfo, volumes: Volumes, labels:
     Only an archive unpacked at `/` sets the owner of a volume's root (its own "./" entry is ignored, seen on 20.10),
     and that is refused on a read-only root. So this one has a writable root.
     """
-    without_network = [mount for mount in mounts(spec, volumes) if mount["Type"] == "volume"]
     return {
         "Image": image.id,
         "Entrypoint": ["true"],
         "Labels": dict(labels),
-        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "Mounts": without_network},
+        "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}, "Mounts": _mounts(spec, volumes)},
     }
 
 

@@ -34,7 +34,7 @@ _FORMAT = 1
 _CACHES = ("__pycache__/", ".pytest_cache/", ".ruff_cache/", ".mypy_cache/")
 
 _NATIVE = re.compile(r".*\.(pyx|pxd|c|cc|cpp|cxx|h|hpp|rs|f90|go)")
-_NOT_DEPENDENCIES = re.compile(r"(.*/)?(\.?devcontainer\.json|Dockerfile)|\.devcontainer/.*")
+_NOT_DEPENDENCIES = re.compile(r"(.*/)?(\.?devcontainer\.json|Dockerfile[^/]*)")
 
 # Where tools keep what they fetched; without these it would lie in a home that ends with the sandbox.
 _TOOL_VARIABLES: Mapping[Language, Mapping[str, str]] = {

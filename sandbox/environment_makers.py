@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from ostro.sandbox.detect import Language, Tree, detect_image
 from ostro.sandbox.egress import EgressProxy
-from ostro.sandbox.egress_attach import attach_proxy
 from ostro.sandbox.egress_exchange import EgressRecord
 from ostro.sandbox.environment_store import IMAGE_REPOSITORY, EnvironmentRecord, tree_bytes
 from ostro.sandbox.host_git import Base
+from ostro.sandbox.namespace import listen_inside, process_of
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.reaper import LABEL, current_owner
 from ostro.sandbox.registries import HostRegistries
@@ -36,6 +36,7 @@ from ostro.sandbox.shell import DEFAULT_PATH
 from ostro.sandbox.toolchain import Toolchain, host_toolchain
 
 if TYPE_CHECKING:
+    from ostro.sandbox.docker import DockerSandbox
     from ostro.sandbox.docker_engine import Engine, ImageInfo
 
 
@@ -90,17 +91,18 @@ class Maker(Protocol):
 
 @contextmanager
 def local_maker(order: Order, tree: Tree, image: str | None) -> Generator[Maker]:  # noqa: ARG001  # one signature
-    """Prepare for the embedded sandbox; a container image means nothing to it."""
-    yield LocalMaker(order, host_toolchain(order.language))
+    """Prepare for the embedded sandbox; it takes the folder of a ready tree, a container image means nothing to it."""
+    ready = image is not None and Path(image).is_absolute() and Path(image, "env").is_dir()
+    yield LocalMaker(order, host_toolchain(order.language), image if ready else None)
 
 
 class LocalMaker:
     """Prepares a folder of the host; the sandbox shows its `env` at /opt/env."""
 
-    def __init__(self, order: Order, toolchain: Toolchain) -> None:
+    def __init__(self, order: Order, toolchain: Toolchain, image: str | None = None) -> None:
         self._order = order
         self._toolchain = toolchain
-        self.image: str | None = None
+        self.image = image
         self.identity = f"local {toolchain.identity}"
         self.folders = toolchain.folders
         self.notes: tuple[str, ...] = ()
@@ -132,6 +134,7 @@ class LocalMaker:
                 read_only=(*self.folders, *registries.folders),
             )
             with open_local(spec) as sandbox:
+                proxy.serve(listen_inside(process_of(sandbox)))
                 commands, result = _furnish(sandbox, self._order, self._toolchain.python, proxy, shows_folders=True)
         return EnvironmentRecord(
             key=key,
@@ -209,19 +212,15 @@ class DockerMaker:
 
     def make(self, staging: Path, key: str) -> EnvironmentRecord:  # noqa: ARG002  # nothing but the record stays
         """See `Maker`."""
-        from ostro.sandbox.docker import DockerSandbox
-
         tag = f"{IMAGE_REPOSITORY}:{key}"
         with tempfile.TemporaryDirectory(prefix="ostro-setup-") as state:
-            # Only root may enter the network of another user's container; else a relay inside needs the socket.
-            socket = None if os.geteuid() == 0 else Path(state) / "proxy.sock"
+            socket = Path(state) / "proxy.sock"
             spec = replace(
                 _setup_spec(self._order, key, Path(state) / "sandbox"),
                 image=self._info.id,
                 env={**self.path_variables(tag), **self._order.variables},
-                network=socket,
             )
-            with _proxy(self._order, socket) as proxy, DockerSandbox(spec, self._engine).open() as sandbox:
+            with _proxy(self._order, socket) as proxy, self._open(spec, proxy) as sandbox:
                 commands, result = _furnish(sandbox, self._order, "python3", proxy, shows_folders=False)
                 size = self._save(sandbox.container, Path(state) / "environment.tar", tag)
         return EnvironmentRecord(
@@ -233,6 +232,25 @@ class DockerMaker:
             notes=result.notes,
             size_bytes=size,
         )
+
+    def _open(self, spec: SandboxSpec, proxy: EgressProxy) -> DockerSandbox:
+        """Open the container with a way to the proxy.
+
+        Root on the engine's own machine listens in the container's namespace, which needs nothing in the image.
+        Everybody else, and whose engine is elsewhere, goes through the backend's tunnel (python3 or perl inside).
+        """
+        from ostro.sandbox.docker import DockerSandbox
+
+        if os.geteuid() == 0 and self._engine.address.startswith("unix:"):
+            sandbox = DockerSandbox(spec, self._engine).open()
+            try:
+                proxy.serve(listen_inside(process_of(sandbox)))
+            except SandboxError:
+                sandbox.close()
+            else:
+                return sandbox
+        spec = replace(spec, state_dir=spec.state_dir.with_name("tunnelled"), network=proxy.unix_socket)
+        return DockerSandbox(spec, self._engine).open()
 
     def _save(self, source: str, spool: Path, tag: str) -> int:
         """Lay the environment of a running container over the image, as `tag`; return its size in bytes."""
@@ -267,17 +285,13 @@ def _setup_spec(order: Order, key: str, state_dir: Path) -> SandboxSpec:
 
 
 def _proxy(order: Order, unix_socket: Path | None = None) -> EgressProxy:
-    proxy = EgressProxy(order.registries.rules, unix_socket=unix_socket, on_request=order.on_request)
-    if unix_socket is not None:
-        unix_socket.chmod(0o666)  # the container's user is another one; our folder keeps everybody else out
-    return proxy
+    return EgressProxy(order.registries.rules, unix_socket=unix_socket, on_request=order.on_request)
 
 
 def _furnish(
     sandbox: Sandbox, order: Order, python: str, proxy: EgressProxy, *, shows_folders: bool
 ) -> tuple[tuple[str, ...], SetupResult]:
     """Do the whole set-up in an open sandbox; return the commands that ran and what they left."""
-    attach_proxy(sandbox, proxy)
     variables = setup_variables(order.registries, shows_folders=shows_folders, scm_version=order.scm_version)
     begin_setup(sandbox, variables, order.registries)
     ran = (make_venv(sandbox, python),) if order.language == "python" else ()
