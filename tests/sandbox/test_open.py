@@ -1,12 +1,7 @@
 """What `--sandbox auto|docker|local|none` comes down to, with an engine, without one, and with a wrong one."""
 
-import contextlib
 import http.server
-import os
-import socket
-import tempfile
 import threading
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +26,6 @@ def spec(tmp_path: Path, *, image: str | None = None, in_image: bool = False) ->
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         pass
-
-
-@contextlib.contextmanager
-def unprivileged() -> Generator[None]:
-    """Drop root for the block, so that file permissions count."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_choose_none_is_taken_only_when_typed(tmp_path: Path) -> None:
@@ -105,27 +87,6 @@ def test_choose_auto_when_the_engine_cannot_get_the_image_is_local_and_says_so(t
     assert chosen.backend == "local"
     assert "pulling image localhost:1/nobody/nothing:1" in chosen.reason
     assert said == ["pulling image localhost:1/nobody/nothing:1"]
-
-
-@pytest.mark.docker
-def test_e07_docker_when_the_image_cannot_be_pulled_fails_with_the_mend(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="localhost:1/nobody/nothing:1") as caught:
-        choose("docker", spec(tmp_path, image="localhost:1/nobody/nothing:1"))
-    assert caught.value.kind == "image"
-    assert "ostro image build" in caught.value.mend
-
-
-def test_e10_connect_when_the_socket_is_forbidden_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as listener:
-        path = Path(folder) / "docker.sock"
-        listener.bind(str(path))
-        listener.listen()
-        path.chmod(0)
-        Path(folder).chmod(0o711)
-        with unprivileged(), pytest.raises(SandboxError, match="permission denied") as caught:
-            Engine.connect({"DOCKER_HOST": f"unix://{path}"})
-    assert caught.value.kind == "unavailable"
-    assert "sudo usermod -aG docker $USER" in caught.value.mend
 
 
 def test_connect_when_something_else_answers_says_so() -> None:
