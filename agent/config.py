@@ -7,10 +7,10 @@ defaults < ~/.config/ostro/config.toml < ostro.toml or [tool.ostro] of the targe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 SandboxChoice = Literal["auto", "docker", "local", "none"]
 
@@ -21,12 +21,16 @@ DEFAULT_TIME_S = 3600.0
 DEFAULT_MAX_TOKENS = 4096
 DEFAULT_TEMPERATURE = 0.15
 
-REPOSITORY_KEYS = frozenset({"image", "setup", "test", "instructions", "steps", "budget", "time", "tokens"})
+LIMIT_KEYS = frozenset({"steps", "budget", "time", "tokens"})
+REPOSITORY_KEYS = frozenset({"image", "setup", "test", "instructions"}) | LIMIT_KEYS
 """What a target repository may set: a repository is untrusted. Limits only downwards."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured. The description of a field is its documentation."""
+    """Everything that can be configured. The description of a field is its documentation.
+
+    Making one reads nothing but its arguments; `agent.config_sources.load` reads the sources and merges them.
+    """
 
     model_config = SettingsConfigDict(env_prefix="OSTRO_", extra="forbid", frozen=True)
 
@@ -34,7 +38,7 @@ class Settings(BaseSettings):
     endpoint: str = Field(
         "vercel", description="Name of a catalogued endpoint, or the base URL of an OpenAI-compatible one."
     )
-    price: tuple[float, float] | None = Field(
+    price: Annotated[tuple[float, float] | None, NoDecode] = Field(
         None,
         description="Dollars per million input and output tokens; needed for an unknown model; 0,0 if local.",
     )
@@ -52,7 +56,9 @@ class Settings(BaseSettings):
 
     sandbox: SandboxChoice = Field("auto", description="Where commands run: docker, local, none, or the best there is.")
     image: str | None = Field(None, description="Container image of the sandbox.")
-    setup: tuple[str, ...] | None = Field(None, description="Commands that prepare the environment; detected if unset.")
+    setup: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="Commands that prepare the environment, one a line; detected if unset."
+    )
     test: str | None = Field(None, description="Command that tests the repository; detected if unset, '' for none.")
     instructions: str = Field("", description="Extra text for the model, shown as data.")
     command_timeout: float = Field(120.0, gt=0, description="Default limit of one shell command, seconds.")
@@ -65,3 +71,25 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".local" / "share" / "ostro",
         description="Where runs, clones, images and caches are kept (OSTRO_HOME).",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library's signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the library's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the arguments only: `config_sources` reads the environment, so that origins stay known."""
+        return (init_settings,)
+
+    @field_validator("price", mode="before")
+    @classmethod
+    def _split_price(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("setup", mode="before")
+    @classmethod
+    def _split_setup(cls, value: object) -> object:
+        return tuple(line for line in value.splitlines() if line.strip()) if isinstance(value, str) else value

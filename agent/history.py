@@ -85,7 +85,7 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
 
 class History:
-    """An append-only list of messages. `mask` is the one rewrite, made at a compaction only."""
+    """An append-only list of messages. `mask` and `condense` are its only rewrites, made at a compaction."""
 
     def __init__(self, messages: Sequence[Message] = ()) -> None:
         self._messages: list[Message] = list(messages)
@@ -99,6 +99,10 @@ class History:
         message = self._messages[index]
         if isinstance(message, ToolMessage):
             self._messages[index] = message.model_copy(update={"masked": stand_in, "images": ()})
+
+    def condense(self, kept: int, messages: Sequence[Message]) -> None:
+        """Replace everything after the first `kept` messages: the summary of a context that is full."""
+        self._messages[kept:] = messages
 
     def __len__(self) -> int:
         return len(self._messages)

@@ -6,12 +6,14 @@ them. A tool never raises for a failure that the model can mend; only SandboxErr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
 from ostro.sandbox.protocol import Sandbox
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 ArgsT = TypeVar("ArgsT", bound=BaseModel)
 
@@ -20,6 +22,26 @@ class ToolArgs(BaseModel):
     """Base of every tool's arguments: frozen, unknown names refused; field descriptions are read by the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _parsed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+FROM_JSON_TEXT = BeforeValidator(_parsed)
+"""For an argument that is a list: models also send it as a JSON text."""
+
+
+class Refused(Exception):  # noqa: N818  # an answer to the model, not a failure of ours
+    """A call cannot be done as asked; the text, which the model reads, says why and what to do instead.
+
+    Raised and caught within a tool: `Tool.run` returns it as an Observation with `ok=False`.
+    """
 
 
 class ObservedImage(BaseModel):
@@ -68,7 +90,12 @@ class PlanItem(BaseModel):
 
 
 class Edit(BaseModel):
-    """One undoable change of one file: the bytes at `start` were `before` and became `after`, as latin-1 text."""
+    """One undoable change of one file: the bytes at `start` were `before` and became `after`, as latin-1 text.
+
+    Attributes:
+        created: the file did not exist before; then `before` and `after` are empty, undoing removes it.
+        digest_after: sha256 of the whole file after the edit; undone only while the file still has it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,6 +116,7 @@ class ToolState(BaseModel):
         plan_age: calls since the plan was last shown or changed.
         reviewed: sha256 of the patch that the first submit showed; "" before it.
         saved_outputs: how many outputs were saved in the sandbox, for their names.
+        background: ids of background jobs whose end the model has not been told yet.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -99,6 +127,7 @@ class ToolState(BaseModel):
     edits: list[Edit] = Field(default_factory=list[Edit])
     reviewed: str = ""
     saved_outputs: int = 0
+    background: list[str] = Field(default_factory=list[str])
 
 
 @dataclass
@@ -110,6 +139,8 @@ class ToolContext:
         command_timeout_s: default limit of a shell command.
         test_command: the command that verifies the patch, "" when none is known.
         redact: replaces known secret values; applied to whatever a tool reads before it is cut.
+        contents: path -> content as the model last saw it, to show what changed since; a bounded cache that is
+            not saved: empty after a resume, and nothing depends on it but the detail of a message.
     """
 
     sandbox: Sandbox
@@ -118,6 +149,7 @@ class ToolContext:
     command_timeout_s: float = 120.0
     test_command: str = ""
     redact: Callable[[str], str] = str
+    contents: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,8 @@ class Limited(_Event):
 class Tested(_Event):
     """The host ran the test command in a fresh sandbox."""
 
+    __test__ = False  # not a test class for pytest
+
     type: Literal["tested"] = "tested"
     phase: Literal["before", "after"]
     command: str
@@ -249,6 +251,23 @@ class TrajectoryWriter:
                 f"another process writes {path}", kind="locked", mend="Wait for it to end, or choose another folder."
             ) from error
 
+    @classmethod
+    def reopen(cls, path: Path, listener: Callable[[Event], None] | None = None) -> Self:
+        """Open an existing log to append to it, its chain continued.
+
+        Raises:
+            TrajectoryError: the log is damaged.
+        """
+        writer = cls(path, listener)
+        try:
+            for event, digest in _chain(path):
+                writer._seq, writer._previous = event.seq + 1, digest
+                writer._start = time.monotonic() - event.mono
+        except TrajectoryError:
+            writer.close()
+            raise
+        return writer
+
     def write(self, event: Event) -> Event:
         """Append one event, make it durable, tell the listener, and return it as written."""
         event = event.model_copy(
@@ -324,6 +343,10 @@ def read_events(path: Path) -> Iterator[Event]:
     Raises:
         TrajectoryError: the record at a line is damaged, or written by a newer schema.
     """
+    return (event for event, _ in _chain(path))
+
+
+def _chain(path: Path) -> Iterator[tuple[Event, str]]:
     previous = ""
     try:
         lines = path.read_bytes().split(b"\n")
@@ -339,14 +362,14 @@ def read_events(path: Path) -> Iterator[Event]:
             if torn:
                 return
             raise TrajectoryError(f"{path}, line {number}: {error}", kind="damaged") from error
-        yield event
+        yield event, previous
 
 
 def _read_line(raw: bytes, previous: str) -> tuple[Event, str]:
     text = raw.decode("utf-8")
     body, separator, tail = text.rpartition(',"sum":"')
     digest = tail.removesuffix('"}')
-    if not separator or digest != _checksum(previous, body + "}"):
+    if not separator or not tail.endswith('"}') or digest != _checksum(previous, body + "}"):
         raise ValueError("the checksum does not fit")
     data: dict[str, Any] = json.loads(body + "}")
     version = data.get("schema_version", SCHEMA)

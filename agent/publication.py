@@ -1,0 +1,83 @@
+"""From an attempt's patch to the user's repository: policy, branch with one commit, patch file.
+
+The only step of a run that changes anything of the user's: one new branch and its objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostro.agent.outcome import Outcome
+from ostro.agent.record.trajectory import storage_error
+from ostro.agent.task import Task
+from ostro.sandbox.branch import branch_name, write_branch
+from ostro.sandbox.host_git import Base, changed_files
+from ostro.sandbox.policy import check_patch
+from ostro.sandbox.repository import Repository
+
+SUBJECT_CHARS = 72
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the user gets.
+
+    Attributes:
+        patch: path of the patch file; None when there is no change left after the policy.
+        accepted: the bytes of that file.
+        refusals: what the policy took out or refused, one line each.
+    """
+
+    branch: str | None = None
+    commit: str | None = None
+    patch: Path | None = None
+    accepted: bytes = b""
+    files: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def publish(
+    repository: Repository, base: Base, task: Task, outcome: Outcome, patch: bytes, *, run_id: str, file: Path
+) -> Published:
+    """Apply the policy, write the patch file and the branch.
+
+    Raises:
+        RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
+        StorageError: the patch file cannot be written.
+    """
+    report = check_patch(base, patch)
+    refusals = tuple(f"{finding.path}: {finding.reason}" for finding in report.findings)
+    try:
+        file.write_bytes(report.patch or patch)
+    except OSError as error:
+        raise storage_error(error, file) from error
+    if not report.patch:
+        return Published(patch=file if patch else None, refusals=refusals)
+    branch = write_branch(
+        repository,
+        base,
+        report.patch,
+        branch=branch_name(run_id=run_id, issue=task.number, title=task.title),
+        message=commit_message(task, outcome, run_id),
+    )
+    return Published(
+        branch=branch.name,
+        commit=branch.commit,
+        patch=file,
+        accepted=report.patch,
+        files=changed_files(base, report.patch),
+        refusals=refusals,
+    )
+
+
+def commit_message(task: Task, outcome: Outcome, run_id: str) -> str:
+    """Return the message: the task as subject, what was done, and trailers that lead back to the run."""
+    subject = " ".join(task.title.split())
+    if len(subject) > SUBJECT_CHARS:
+        subject = subject[: SUBJECT_CHARS - 3].rsplit(" ", 1)[0] + "..."
+    trailers = [f"Ostro-Run: {run_id}", f"Ostro-Outcome: {outcome.ending}"]
+    if task.url:
+        trailers.insert(0, f"Issue: {task.url}")
+    body = outcome.reason.strip()
+    return "\n\n".join(part for part in (subject or "Change by Ostro", body, "\n".join(trailers)) if part) + "\n"

@@ -1,0 +1,137 @@
+"""Tolerant reading of a call's arguments: a fixed list of named rules, each tried on its own, none of them a guess.
+
+A rule only mends what a server or a template is known to break (docs/trajectory.md lists the names); what still
+does not parse is refused with the position, for the model to send it again.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+
+from pydantic import JsonValue
+
+MAX_DECODES = 3
+"""A string that holds JSON that holds a string: servers encode twice, never more often in what was seen."""
+
+_FENCE = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
+
+
+class RepairError(ValueError):
+    """The arguments are not a JSON object and no rule makes them one."""
+
+
+def parse_arguments(raw: str | dict[str, JsonValue], *, mend: bool = True) -> tuple[dict[str, JsonValue], list[str]]:
+    """Return the arguments as an object, and the names of the rules that were needed.
+
+    Args:
+        raw: text by the standard, an object from some servers.
+        mend: False for a reply that was cut off: then only whole JSON will do.
+
+    Raises:
+        RepairError: with the position in the text and what was found there.
+    """
+    if isinstance(raw, dict):
+        return raw, ["object_arguments"]
+    if not raw.strip():
+        return {}, ["empty_arguments"]
+    rules: list[str] = []
+    value: JsonValue = raw
+    for depth in range(MAX_DECODES):
+        if not isinstance(value, str):
+            break
+        value, rule = _decode(value, mend)
+        rules += [rule] if rule else []
+        rules += ["double_encoding"] if depth else []
+    if not isinstance(value, dict):
+        raise RepairError(f"the arguments must be a JSON object, not {_kind(value)}")
+    return value, rules
+
+
+def _kind(value: JsonValue) -> str:
+    names = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
+    return names.get(type(value), "null")
+
+
+def _decode(text: str, mend: bool) -> tuple[JsonValue, str]:
+    try:
+        decoded: JsonValue = json.loads(text)
+    except json.JSONDecodeError as error:
+        if not mend:
+            raise RepairError(_where(text, error)) from error
+        return _mended(text, error)
+    return decoded, ""
+
+
+def _where(text: str, error: json.JSONDecodeError) -> str:
+    near = text[max(0, error.pos - 20) : error.pos + 20]
+    return f"not JSON: {error.msg} at character {error.pos}, near {near!r}"
+
+
+def _mended(text: str, error: json.JSONDecodeError) -> tuple[JsonValue, str]:
+    for name, rule in _RULES:
+        try:
+            return rule(text), name
+        except (ValueError, SyntaxError):
+            continue
+    raise RepairError(_where(text, error)) from error
+
+
+def _fenced(text: str) -> JsonValue:
+    match = _FENCE.match(text)
+    if match is None:
+        raise ValueError
+    return _loads(match.group(1))
+
+
+def _loads(text: str) -> JsonValue:
+    value: JsonValue = json.loads(text, strict=False)
+    return value
+
+
+def _raw_newlines(text: str) -> JsonValue:
+    return _loads(text)
+
+
+def _trailing_text(text: str) -> JsonValue:
+    start = text.index("{")
+    value: JsonValue
+    value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+    if text[:start].strip("` \n\tjson") or "{" in text[end:]:
+        raise ValueError
+    return value
+
+
+def _trailing_comma(text: str) -> JsonValue:
+    return _loads(_TRAILING_COMMA.sub(r"\1", text))
+
+
+def _missing_brace(text: str) -> JsonValue:
+    """Close brackets only: closing a string would invent an end for a file or command that was cut."""
+    body = text.rstrip().rstrip(",")
+    for ending in ("}", "]}", "}}"):
+        try:
+            return _loads(body + ending)
+        except ValueError:
+            continue
+    raise ValueError
+
+
+def _python_literal(text: str) -> JsonValue:
+    value = ast.literal_eval(text.strip())
+    if not isinstance(value, dict):
+        raise ValueError  # noqa: TRY004  # every rule fails with ValueError
+    return _loads(json.dumps(value))
+
+
+_RULES: tuple[tuple[str, Callable[[str], JsonValue]], ...] = (
+    ("raw_newlines", _raw_newlines),
+    ("code_fence", _fenced),
+    ("trailing_comma", _trailing_comma),
+    ("trailing_text", _trailing_text),
+    ("missing_brace", _missing_brace),
+    ("python_literal", _python_literal),
+)

@@ -1,0 +1,95 @@
+"""The tested-patch contract: the host runs the test command on the base and on the final patch, in fresh sandboxes.
+
+The run on the base goes on in a thread while the agent works; nothing that the agent did can reach either.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ostro.agent.outcome import Status, TestRun
+from ostro.sandbox.protocol import Completed, Sandbox, SandboxError
+
+TEST_TIMEOUT_S = 1800.0
+SUMMARY_CHARS = 200
+PATCH_PATH = "/tmp/ostro-verify.patch"  # noqa: S108  # inside the sandbox, which is ours alone
+
+OpenSandbox = Callable[[str], Sandbox]
+"""Opens a fresh sandbox of the task's environment; the argument tells sandboxes of one run apart."""
+
+
+def run_tests(open_sandbox: OpenSandbox, command: str, patch: bytes, *, label: str) -> TestRun:
+    """Apply `patch` to a fresh workspace and run the test command there."""
+    try:
+        with open_sandbox(label) as sandbox:
+            return _run_in(sandbox, command, patch)
+    except SandboxError as error:
+        return TestRun(status="error", summary=str(error))
+
+
+def _run_in(sandbox: Sandbox, command: str, patch: bytes) -> TestRun:
+    if patch:
+        sandbox.write(PATCH_PATH, patch)
+        tool = "git apply --binary --whitespace=nowarn" if sandbox.has("git") else "patch -p1 -s -i"
+        applied = sandbox.run(f"{tool} {PATCH_PATH} && rm -f {PATCH_PATH}", keep_state=False)
+        if applied.exit_code != 0:
+            return TestRun(status="error", summary=f"the patch does not apply: {applied.output.text()[-500:]}")
+    done = sandbox.run(command, timeout_s=TEST_TIMEOUT_S, keep_state=False)
+    return TestRun(
+        status=_status(done),
+        exit_code=done.exit_code,
+        duration_s=round(done.duration_s, 3),
+        summary=_verdict_line(done.output.text()),
+    )
+
+
+def _status(done: Completed) -> Status:
+    if done.timed_out:
+        return "timeout"
+    if done.exit_code in (126, 127):
+        return "error"
+    return "green" if done.exit_code == 0 else "red"
+
+
+def _verdict_line(text: str) -> str:
+    """Return the last line that says something: where every common runner puts its count."""
+    lines = [line.strip(" \t=-") for line in text.splitlines()]
+    return next((line for line in reversed(lines) if line), "")[:SUMMARY_CHARS]
+
+
+@dataclass
+class BaseTests:
+    """The test run on the base, in the background from `start` to `result`."""
+
+    open_sandbox: OpenSandbox
+    command: str
+    _result: TestRun = field(default_factory=lambda: TestRun(status="not_run"))
+    _thread: threading.Thread | None = None
+    _sandbox: Sandbox | None = None
+
+    def start(self) -> None:
+        """Begin, unless there is no command."""
+        if self.command:
+            self._thread = threading.Thread(target=self._work, name="ostro-base-tests", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        self._result = run_tests(self._open, self.command, b"", label="base")
+
+    def _open(self, label: str) -> Sandbox:
+        self._sandbox = self.open_sandbox(label)
+        return self._sandbox
+
+    def abandon(self) -> None:
+        """End the run early: nothing will be compared with it."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+        self.result()
+
+    def result(self) -> TestRun:
+        """Wait for the run and return it; `not_run` when there was none."""
+        if self._thread is not None:
+            self._thread.join()
+        return self._result

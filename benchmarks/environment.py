@@ -1,0 +1,36 @@
+"""Make the world that an instance's tests run in, from its row, and keep it by content.
+
+Two flavours of the same layers (pinned packages in a virtual environment at /opt/env, then the base tree installed
+at the workspace's path): a container image (benchmarks/environment_docker.py) and a folder for the embedded sandbox
+(benchmarks/environment_local.py). Either comes with the base tree as a git repository on the host, one commit, which
+a run takes as `--repo`. Building happens without a network; only pip on the host fetches.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ostro.benchmarks.environment_docker import build_image
+from ostro.benchmarks.environment_local import build_folder
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.recipe import Environment, Flavour
+
+
+def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_image: str = "") -> Environment:
+    """Return the environment of an instance, building what is not there yet below `home/instances`.
+
+    Args:
+        instance: the row.
+        flavour: for which kind of sandbox.
+        home: folder for what is kept (OSTRO_HOME).
+        base_image: container image to build on, with Python of the row's version, its venv module and git.
+
+    Raises:
+        InstanceError: the row has no environment block.
+        SetupError: a step failed.
+        SandboxError: no engine answers or it cannot get the base image; no isolation on this machine.
+    """
+    cache = home.resolve() / "instances"
+    if flavour == "docker":
+        return build_image(instance, cache, base_image)
+    return build_folder(instance, cache)

@@ -1,0 +1,301 @@
+"""How a run looks while it works and when it is done.
+
+`Progress` listens to the events of the trajectory: a permanent line for each thing that happened, on stderr, and
+on a terminal one live line below them. `summary` is the text form of a `RunReport`.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from pydantic import JsonValue
+
+from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
+from ostro.agent.record.trajectory import (
+    Called,
+    Ended,
+    Event,
+    Limited,
+    Noted,
+    Nudged,
+    Observed,
+    Planned,
+    Retried,
+    RunStarted,
+    Tested,
+)
+from ostro.cli.terminal import (
+    BLUE,
+    BOLD,
+    DIM,
+    GREEN,
+    RED,
+    YELLOW,
+    columns,
+    dollars,
+    is_terminal,
+    one_line,
+    paint,
+    printable,
+    seconds,
+    wants_color,
+)
+
+REDRAW_S = 0.25
+PLAIN_WIDTH = 160
+"""Longest line where there is no terminal."""
+
+INDENT = " " * 5
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ABOUT = ("command", "args", "path", "pattern", "summary")
+"""Arguments that say what a call is about, in the order of a command line."""
+
+COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
+STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
+
+
+def describe_call(name: str, arguments: Mapping[str, JsonValue]) -> str:
+    """Say in a few words what a call does: the tool, then what it is about."""
+    about = [value for key in ABOUT if isinstance(value := arguments.get(key), str) and value]
+    counted = [
+        f"{len(value)} {key}" for key, value in arguments.items() if isinstance(value, list) and key not in ABOUT
+    ]
+    return " ".join([name, *(about or counted)])
+
+
+class Progress:
+    """A listener that shows events on `stream`; a context manager, so that the live line goes away at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._color = wants_color(stream)
+        self._live = is_terminal(stream)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep_drawing, name="progress", daemon=True)
+        self._started = time.monotonic()
+        self._doing = "starting"
+        self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._frame = 0
+        self._unnumbered = -1  # a turn whose number is still to be shown: the model said nothing
+        self._calls: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the live line away for good: something else writes from now on."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            self._erase()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        with self._lock:
+            self._account(event)
+            line = self._line(event)
+            if line:
+                self._erase()
+                self._stream.write(line + "\n")
+                self._stream.flush()
+
+    def say(self, text: str, *, alarm: bool = False) -> None:
+        """Show a line that is no event: a clone, a pull; in red when it is an `alarm`."""
+        line = printable(" ".join(text.split()))
+        with self._lock:
+            self._erase()
+            self._stream.write(paint(line, BOLD, RED, on=self._color and alarm) + "\n")
+            self._stream.flush()
+
+    def _account(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                steps = event.config.get("steps")
+                self._limit = steps if isinstance(steps, int) else 0
+                self._doing = "waiting for the model"
+            case Planned():
+                self._steps = event.turn + 1
+                self._tokens += event.usage.input_tokens + event.usage.output_tokens
+                self._cost += event.cost_usd
+                self._doing = "working"
+            case Called():
+                self._doing = describe_call(event.call.name, event.call.arguments)
+                self._calls[event.call.id] = self._doing
+            case Observed() | Nudged():
+                self._doing = "waiting for the model"
+            case Retried():
+                self._doing = f"retrying in {seconds(event.wait_s)}"
+            case Ended():
+                self._doing = "testing the patch"
+            case _:
+                pass
+
+    def _line(self, event: Event) -> str:
+        line = line_of(event, self._calls)
+        if isinstance(event, Planned):
+            self._unnumbered = event.turn if line is None else -1
+        if line is None:
+            return ""
+        if isinstance(event, Observed) and event.turn == self._unnumbered:
+            line = replace(line, label=f"{event.turn + 1:>3}{line.label[3:]}")
+            self._unnumbered = -1
+        width = columns() - 1 if self._live else PLAIN_WIDTH
+        text = line.label + one_line(line.text, max(20, width - len(line.label)))
+        return paint(text, *([line.color] if line.color else []), on=self._color)
+
+    def _keep_drawing(self) -> None:
+        while not self._stop.wait(REDRAW_S):
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the live line anew: on a terminal, how far the run is and what it does now."""
+        with self._lock:
+            self._frame += 1
+            spent = seconds(time.monotonic() - self._started)
+            limit = f"/{self._limit}" if self._limit else ""
+            figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
+            text = one_line(figures + self._doing, max(20, columns() - 4))
+            spin = paint(SPINNER[self._frame % len(SPINNER)], BLUE, on=self._color)
+            self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
+            self._stream.flush()
+
+    def _erase(self) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A permanent line: a label of our own, then text that may come from anywhere."""
+
+    label: str
+    text: str
+    color: str = ""
+
+
+def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
+    """Return the permanent line of an event; None where it needs none.
+
+    Args:
+        event: what happened.
+        calls: call id -> what the call does, for the line of its observation.
+    """
+    line: Line | None = None
+    match event:
+        case RunStarted():
+            where = event.sandbox_description or event.sandbox
+            line = Line("", f"{event.model} at {event.base_url}; sandbox: {where}", BOLD)
+        case Planned() if event.text.strip():
+            line = Line(f"{event.turn + 1:>3}  ", event.text)
+        case Observed():
+            line = _observed_line(event, calls.get(event.call_id, event.name))
+        case Retried():
+            detail = f"the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}"
+            line = Line(INDENT, detail, YELLOW)
+        case Tested():
+            told = f"tests {event.phase} the patch: {status_of(event.result)}; {event.command}"
+            line = Line("", told, STATUS_COLOR[event.result.status])
+        case Limited():
+            line = Line(INDENT, f"{event.limit}: {event.detail}", YELLOW)
+        case Nudged():
+            line = Line(INDENT, f"{event.kind}: {event.text}", YELLOW)
+        case Noted():
+            line = Line("", f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM)
+        case _:
+            pass
+    return line
+
+
+def _observed_line(event: Observed, call: str) -> Line:
+    code = event.data.get("exit_code")
+    shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
+    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, YELLOW if code or not event.ok else DIM)
+
+
+def status_of(result: TestRun) -> str:
+    """Say how a test run went, in a word and the runner's own last line."""
+    word = result.status.replace("_", " ")
+    lines = [line for line in result.summary.splitlines() if line.strip()]
+    return f"{word} ({one_line(lines[-1], 80)})" if lines else word
+
+
+def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
+    """Return the closing text of a run: what came out, what it cost, and what to type next.
+
+    Args:
+        report: how the run ended.
+        color: whether to colour it.
+        repository: where the branch is, when that is not the current folder.
+    """
+    good = report.outcome is Ending.SUBMITTED and report.exit_code == 0
+    headline = paint(report.outcome.value, BOLD, GREEN if good else RED, on=color)
+    reason = f": {one_line(report.reason, 200)}" if report.reason else ""
+    lines = ["", headline + reason]
+    if report.error is not None:
+        lines.append(one_line(f"  {report.error.message} {report.error.mend}", 400))
+    lines += [f"  {name:<8} {value}" for name, value in _facts(report, color=color) if value]
+    lines += [paint(f"  warning  {one_line(text, 300)}", YELLOW, on=color) for text in report.warnings]
+    following = next_commands(report, repository)
+    if following:
+        lines += ["", "next:", *(f"  {command}" for command in following)]
+    return "\n".join(lines)
+
+
+def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
+    tokens = report.tokens
+    cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
+    spent = f"{dollars(report.cost_usd)} {COST_SOURCES.get(report.cost_source, report.cost_source)}"
+    count = len(report.files_changed)
+    return [
+        ("branch", f"{report.branch} ({report.commit[:10]})" if report.branch and report.commit else ""),
+        ("patch", report.patch or ""),
+        ("files", one_line(f"{count} changed: {', '.join(report.files_changed)}", 200) if count else ""),
+        ("tests", _tests(report.tests, color=color)),
+        ("work", f"{report.steps} steps in {seconds(report.seconds)}"),
+        ("tokens", f"{tokens.input:,} in{cached}, {tokens.output:,} out; {spent}"),
+        ("repairs", ", ".join(f"{times} {stage}" for stage, times in sorted(report.repairs.items()))),
+        ("where", f"sandbox {report.sandbox}; {report.model} at {report.endpoint}" if report.sandbox else ""),
+        ("run", report.run),
+    ]
+
+
+def _tests(tests: TestedPatch, *, color: bool) -> str:
+    if not tests.command:
+        return "no test command known; give one with --test"
+    before = paint(status_of(tests.before), STATUS_COLOR[tests.before.status], on=color)
+    after = paint(status_of(tests.after), STATUS_COLOR[tests.after.status], on=color)
+    return f"{tests.command}: {before} before, {after} after"
+
+
+def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
+    """Return what a user may want to type now; `repository` is where, None for the current folder."""
+    commands = [f"cd {shlex.quote(str(repository))}"] if repository else []
+    if report.branch:
+        commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
+    elif report.patch:
+        commands.append(f"git apply {shlex.quote(report.patch)}")
+    if report.run:
+        commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
+    return commands
+
+
+def short_run(folder: str) -> str:
+    """Return the id of a run in the usual place, else its folder: what `ostro view` understands."""
+    path = Path(folder)
+    return path.name if path.parent.name == "runs" else folder

@@ -1,0 +1,74 @@
+"""`ostro view`: a run step by step, as text; through the pager on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostro.cli.options import examples, output_option, print_json
+
+if TYPE_CHECKING:
+    from ostro.agent.record.trajectory import Event
+
+SHOWN_LINES = 30
+"""Lines of a text that are shown without --full."""
+
+
+@click.command(
+    epilog=examples(
+        "ostro view last",
+        "ostro view last --step 3 --full",
+    ),
+)
+@click.argument("run", default="last")
+@click.option("--step", type=click.IntRange(min=1), metavar="N", help="Only this step.")
+@click.option("--full", is_flag=True, help=f"Show every line, not the first {SHOWN_LINES} of a text.")
+@output_option
+def command(run: str, step: int | None, full: bool, output: str) -> int:
+    """Show a run step by step: what the model said, its calls, what came back, and the patch.
+
+    RUN is `last`, an id, the beginning of an id, or a run folder.
+    """
+    from ostro.agent.config_sources import load
+    from ostro.cli.store import find_run
+
+    folder = find_run(load().settings.home, run)
+    if output == "json":
+        events = [event.model_dump(mode="json") for event in _events(folder, step)]
+        print_json({"schema": 1, "run": str(folder), "events": events})
+        return 0
+    lines = (f"{line}\n" for line in _lines(folder, step, sys.maxsize if full else SHOWN_LINES))
+    if sys.stdout.isatty():
+        click.echo_via_pager(lines)
+    else:
+        for line in lines:
+            click.echo(line, nl=False)
+    return 0
+
+
+def _events(folder: Path, step: int | None) -> Iterator[Event]:
+    from ostro.agent.record.trajectory import read_events
+    from ostro.cli.store import logs_of
+
+    for log in logs_of(folder):
+        for event in read_events(log):
+            if step is None or getattr(event, "turn", None) == step - 1:
+                yield event
+
+
+def _lines(folder: Path, step: int | None, shown_lines: int) -> Iterator[str]:
+    from ostro.cli.page import Page
+    from ostro.cli.store import read_run
+    from ostro.cli.terminal import wants_color
+
+    page = Page(color=wants_color(sys.stdout), lines=shown_lines)
+    for event in _events(folder, step):
+        yield from page.event(event)
+    report = read_run(folder).report
+    if step is None and report is not None and report.patch and Path(report.patch).is_file():
+        yield ""
+        yield from page.diff(Path(report.patch).read_text("utf-8", "replace"))

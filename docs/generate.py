@@ -1,0 +1,110 @@
+"""Write the reference pages from the code: docs/cli.md from the help texts, docs/configuration.md from Settings.
+
+Usage: python docs/generate.py [--check]; with --check nothing is written and a page that differs is an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
+from ostro.agent.outcome import EXIT_CODES
+from ostro.cli.main import COMMANDS, CONTEXT, cli
+
+DOCS = Path(__file__).parent
+MEANINGS = {
+    0: "done; for `run` and `demo`: submitted, with a patch",
+    1: "for `run`: ended without a patch; for `doctor`: something needs mending",
+    2: "bad input: a flag, a file, an issue, a repository",
+    3: "a limit was reached; the patch so far is kept and named",
+    4: "the model or its endpoint failed",
+    5: "the sandbox or the environment failed",
+    6: "the disk: no room, no permission",
+    70: "a bug of Ostro; a report was written",
+    130: "interrupted",
+}
+
+
+def cli_page() -> str:
+    """Return docs/cli.md."""
+    parts = ["# Commands", "", "Made from `ostro COMMAND --help` by docs/generate.py; `make docs` writes it anew.", ""]
+    parts += _help_of(cli, "ostro")
+    for name in COMMANDS:
+        command: click.Command = importlib.import_module(f"ostro.cli.{name}").command
+        parts += ["", f"## ostro {name}", "", *_help_of(command, f"ostro {name}")]
+        if isinstance(command, click.Group):
+            for child, inner in command.commands.items():
+                parts += ["", f"### ostro {name} {child}", "", *_help_of(inner, f"ostro {name} {child}")]
+    parts += ["", "## Exit codes", "", "| code | meaning | outcomes |", "|---|---|---|"]
+    for code, meaning in MEANINGS.items():
+        endings = ", ".join(ending.value for ending, number in EXIT_CODES.items() if number == code)
+        parts.append(f"| {code} | {meaning} | {endings} |")
+    parts += [
+        "",
+        "`ostro exec` ends with the command's own code, 124 when it timed out, 125 when the sandbox failed.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _help_of(command: click.Command, name: str) -> list[str]:
+    context = click.Context(command, info_name=name, terminal_width=100, **CONTEXT)  # type: ignore[arg-type]
+    return ["```text", *(line.rstrip() for line in command.get_help(context).splitlines()), "```"]
+
+
+def configuration_page() -> str:
+    """Return docs/configuration.md."""
+    parts = [
+        "# Configuration",
+        "",
+        "Later wins: defaults, the user's file `~/.config/ostro/config.toml`, `ostro.toml` or `[tool.ostro]` in the",
+        "`pyproject.toml` of the target repository, environment variables `OSTRO_*`, flags. `ostro config` prints the",
+        "effective values and where each came from. Keys in the files are the names below.",
+        "",
+        "A target repository is untrusted: it may set only what has a mark in the last column, and may lower a limit",
+        "but not raise it. Anything else it asks for is ignored with a warning.",
+        "",
+        "Made from the code by docs/generate.py; `make docs` writes it anew.",
+        "",
+        "| setting | default | meaning | variable | repository |",
+        "|---|---|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "`~/.local/share/ostro`" if name == "home" else _default(field.default)
+        own = "lower" if name in LIMIT_KEYS else "yes" if name in REPOSITORY_KEYS else ""
+        parts.append(f"| `{name}` | {default} | {field.description} | `OSTRO_{name.upper()}` | {own} |")
+    parts += [
+        "",
+        "`OSTRO_API_KEY` is the key of an endpoint given by URL; it is read from the environment only. Catalogued",
+        "endpoints have variables of their own, which `ostro models` names. `NO_COLOR` switches colours off.",
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def _default(value: object) -> str:
+    return "" if value is None or value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def main() -> int:
+    """Write or check every page; return the exit code."""
+    check = "--check" in sys.argv[1:]
+    stale: list[str] = []
+    for path, text in ((DOCS / "cli.md", cli_page()), (DOCS / "configuration.md", configuration_page())):
+        if path.is_file() and path.read_text("utf-8") == text:
+            continue
+        stale.append(path.name)
+        if not check:
+            path.write_text(text, "utf-8")
+    if check and stale:
+        sys.stderr.write(f"{', '.join(stale)} differ from the code; run `make docs`\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,335 @@
+"""Everything of a sandbox that is the same for both backends: `Sandbox` over one attached shell.
+
+A backend subclasses `AttachedSandbox` and supplies the isolated world (the abstract methods below); commands,
+jobs, files, patches and checkpoints all go through the shell (sandbox/shell.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from ostro.sandbox import fileio, jobs, patch, snapshot, workspace
+from ostro.sandbox.exchange import KILLED, ShellLostError
+from ostro.sandbox.protocol import (
+    DEFAULT_TIMEOUT_S,
+    HEAD_BYTES,
+    MAX_PATCH_BYTES,
+    SAVED_BYTES,
+    TAIL_BYTES,
+    Channel,
+    Checkpoint,
+    Completed,
+    Job,
+    Limits,
+    SandboxError,
+    SandboxName,
+    SandboxSpec,
+)
+from ostro.sandbox.shell import BASE_GIT, STATE_DIR, Request, Shell
+
+BOOT_S = 30.0
+
+
+class AttachedSandbox(ABC):
+    """A sandbox whose every operation is a command over one attached shell.
+
+    Usage, in a backend's constructor function:
+        return DockerSandbox(spec, client).open()
+
+    Order of calls on the backend: `_open_world`, `_open_channel`, then any number of `_panic` and, after a
+    crash, `_open_channel` again; finally `_close_world`.
+    """
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self._spec = spec
+        self._channel: Channel | None = None
+        self._shell: Shell | None = None
+        self._programs: dict[str, bool] = {}
+        self._jobs = jobs.JobBook()
+        self._closed = False
+
+    # What a backend supplies.
+
+    @property
+    @abstractmethod
+    def name(self) -> SandboxName:
+        """Which backend this is."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """One line for people: backend, image, limits, what is off."""
+
+    @abstractmethod
+    def _open_world(self) -> None:
+        """Make what outlives a crash of the first process: volumes or folders, with base.git in them.
+
+        Afterwards `spec.base_git` must be readable at `BASE_GIT` inside (when not None), and the folder
+        `spec.workdir` must exist there, owned by the sandbox's user (empty, unless the image holds it).
+        """
+
+    @abstractmethod
+    def _open_channel(self) -> Channel:
+        """Start (or start again, after a crash) the first process, `boot_argv()`, and attach to it.
+
+        Environment: `base_environment(spec)`. Stdout alone is the channel; stderr goes to `diagnostics()`.
+
+        Raises:
+            SandboxError: `unavailable`, `image` or `transport`.
+        """
+
+    @abstractmethod
+    def _panic(self) -> None:
+        """Kill every process inside but the first: send SIGUSR1 to it from outside. Silent when it is gone."""
+
+    @abstractmethod
+    def _close_world(self) -> None:
+        """End every process and remove what `_open_world` made. Safe to call twice and after a failed start."""
+
+    @abstractmethod
+    def _sibling(self, spec: SandboxSpec) -> AttachedSandbox:
+        """Return an unopened sandbox of the same backend and environment."""
+
+    # What a backend may refine.
+
+    @property
+    def _state_dir(self) -> str:
+        """Private folder inside, see `ostro.sandbox.shell.STATE_DIR`."""
+        return STATE_DIR
+
+    @property
+    def _base_git(self) -> str:
+        """Path inside of the base repository."""
+        return BASE_GIT
+
+    @property
+    def _log_dir(self) -> str:
+        """Folder inside for the logs of background jobs."""
+        return "/tmp"  # noqa: S108  # inside the sandbox
+
+    @property
+    def _limits(self) -> Limits | None:
+        """Limits that the supervisor sets with `ulimit`; None where something stronger holds."""
+        return None
+
+    def _was_oom(self) -> bool:
+        """Whether the memory limit killed something since the last call (False where that is unknown)."""
+        return False
+
+    def _overused(self) -> str | None:
+        """Looked at twice a second while a command runs long: a sentence ends it, exit code 137."""
+        return None
+
+    def _fill(self, sibling: AttachedSandbox) -> None:
+        """Copy the workspace into a sandbox that was opened with an empty one."""
+        archive = sibling.state_folder / "fork.tar"
+        try:
+            snapshot.save_all(self._request, self.workdir, archive)
+            snapshot.load_all(sibling._request, sibling.put, self.workdir, archive)  # same class
+        finally:
+            archive.unlink(missing_ok=True)
+
+    # Life.
+
+    def open(self, *, empty: bool = False) -> Self:
+        """Start the world, the shell and the workspace. Raises SandboxError; nothing is left behind then.
+
+        Args:
+            empty: leave the workspace as it is: `fork` fills it.
+        """
+        try:
+            self._spec.state_dir.mkdir(parents=True, exist_ok=True)
+            self._open_world()
+            self._boot(self.workdir)
+            if not empty:
+                workspace.set_up(self._request, self.put, self._place)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """See `Sandbox.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._channel is not None:
+            self._channel.close()
+        self._close_world()
+        shutil.rmtree(self._spools, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:
+        """See `Sandbox.fork`."""
+        # Where the image holds the workspace, that is the base, and the sibling takes stock of it.
+        empty = self._spec.base_git is not None
+        sibling = self._sibling(replace(self._spec, run_id=run_id, state_dir=state_dir)).open(empty=empty)
+        try:
+            self._fill(sibling)
+            workspace.adopt(sibling._request, sibling._place)  # noqa: SLF001  # same class
+        except BaseException:
+            sibling.close()
+            raise
+        return sibling
+
+    # Commands.
+
+    @property
+    def workdir(self) -> str:
+        """See `Sandbox.workdir`."""
+        return self._spec.workdir
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder on the host for what the backend keeps of this sandbox."""
+        return self._spec.state_dir
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        cwd: str | None = None,
+        stdin: bytes | None = None,
+        head_bytes: int = HEAD_BYTES,
+        tail_bytes: int = TAIL_BYTES,
+        keep_state: bool = True,
+    ) -> Completed:
+        """See `Sandbox.run`."""
+        self._programs.clear()
+        return self._request(
+            Request(
+                command=command,
+                timeout_s=timeout_s,
+                cwd=cwd,
+                stdin=stdin,
+                head_bytes=head_bytes,
+                tail_bytes=tail_bytes,
+                keep_state=keep_state,
+            )
+        )
+
+    def put(self, source: BinaryIO, path: str) -> None:
+        """Send raw bytes to a file inside, for a `Request` with `stored`."""
+        self._talk().put(source, path)
+
+    def start(self, command: str) -> Job:
+        """See `Sandbox.start`."""
+        number = self._jobs.next_number()
+        log = f"{self._log_dir}/job-{number}.log"
+        leader = self._talk().start(number, command, log)
+        return self._jobs.add(number, leader, command, log)
+
+    def jobs(self) -> list[Job]:
+        """See `Sandbox.jobs`."""
+        return self._jobs.listing(self._request, self._talk().state_dir)
+
+    def stop(self, job_id: str) -> None:
+        """See `Sandbox.stop`."""
+        leader = self._jobs.running_leader(self._request, self._talk().state_dir, job_id)
+        if leader is not None:
+            self._talk().stop(leader)
+            self._jobs.ended(job_id, KILLED)
+
+    def has(self, program: str) -> bool:
+        """See `Sandbox.has`. The cache is forgotten at the next `run`, which may install something."""
+        if program not in self._programs:
+            self._programs[program] = fileio.has(self._request, program)
+        return self._programs[program]
+
+    # Files and the workspace.
+
+    def read(self, path: str, *, max_bytes: int = SAVED_BYTES) -> bytes:
+        """See `Sandbox.read`."""
+        return fileio.read(self._request, self.workdir, path, max_bytes)
+
+    def write(self, path: str, data: bytes) -> None:
+        """See `Sandbox.write`."""
+        fileio.write(self._request, self.workdir, path, data)
+
+    def patch(self, *, max_bytes: int = MAX_PATCH_BYTES) -> bytes:
+        """See `Sandbox.patch`."""
+        return patch.take(self._request, self._place, max_bytes)
+
+    def checkpoint(self, into: Path) -> Checkpoint:
+        """See `Sandbox.checkpoint`."""
+        return snapshot.save(self._request, self._place, into)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """See `Sandbox.restore`."""
+        snapshot.load(self._request, self.put, self._place, checkpoint)
+
+    # The shell behind it.
+
+    @property
+    def _spools(self) -> Path:
+        return self._spec.state_dir / "outputs"
+
+    @property
+    def _place(self) -> workspace.Place:
+        return workspace.Place(
+            workdir=self.workdir,
+            state_dir=self._talk().state_dir,
+            base_git=self._base_git if self._spec.base_git else None,
+            base_commit=self._spec.base_commit,
+            host_git=self._spec.base_git,
+            scratch=self._spec.state_dir,
+        )
+
+    def _boot(self, cwd: str) -> None:
+        self._channel = self._open_channel()
+        self._shell = Shell(
+            self._channel,
+            workdir=self.workdir,
+            panic=self._panic,
+            watch=self._overused,
+            grace_s=self._spec.limits.grace_s,
+            spools=self._spools,
+            state_dir=self._state_dir,
+            limits=self._limits,
+        )
+        self._shell.boot(BOOT_S)
+        self._shell.cwd = cwd
+
+    def _talk(self) -> Shell:
+        if self._shell is None or self._closed:
+            raise SandboxError("The sandbox is closed.", kind="gone")
+        return self._shell
+
+    def internal(self, text: str, *, cwd: str) -> Completed:
+        """Run a command of ours, independent of the session, and return it."""
+        return self._request(workspace.internal(text, workspace.SET_UP_S, cwd=cwd))
+
+    def _request(self, request: Request) -> Completed:
+        """Run a command; when the sandbox's first process died under it, start that again.
+
+        The files of the workspace outlive it, the session's directory too; its variables do not.
+        """
+        shell = self._talk()
+        try:
+            done = shell.run(request)
+        except ShellLostError as lost:
+            self._revive(shell)
+            if lost.begun:
+                done = lost.ended.completed(shell.cwd, restarted=True)
+            else:
+                done = replace(self._talk().run(request), restarted=True)
+        if done.restarted:
+            self._jobs.all_killed()
+        if done.exit_code == KILLED and self._was_oom():
+            done = replace(done, oom=True)
+        return done
+
+    def _revive(self, lost: Shell) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._boot(lost.cwd)

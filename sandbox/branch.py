@@ -1,0 +1,166 @@
+"""The result of a run: one commit on a new branch of the user's repository.
+
+Last station: policy.check_patch -> write_branch. The user's work tree, index, current branch and configuration are
+never touched; only new objects and one new reference reach the repository.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostro.sandbox.git_process import must, run_git
+from ostro.sandbox.host_git import OSTRO_EMAIL, OSTRO_NAME, Base, identity, patched
+from ostro.sandbox.protocol import RepositoryError, SandboxError
+from ostro.sandbox.repository import Repository
+
+SLUG_CHARS = 40
+MAX_SUFFIX = 1000
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The branch that holds the result.
+
+    Attributes:
+        name: short name.
+        renamed: the name that was asked for was taken, so `name` has a suffix.
+    """
+
+    name: str
+    commit: str
+    files_changed: tuple[str, ...]
+    renamed: bool = False
+
+
+def write_branch(repository: Repository, base: Base, patch: bytes, *, branch: str, message: str) -> Branch:
+    """Commit the patch onto the base, on a new branch of the user's repository.
+
+    The work tree, the index, the current branch, the stash and the configuration stay as they are; no hook runs.
+    An existing branch is never moved: the name gets a suffix (-2, -3, ...) then.
+
+    Raises:
+        RepositoryError: the patch is empty or does not apply, or the repository cannot be written.
+        SandboxError: no room on the disk.
+    """
+    must(run_git(["check-ref-format", f"refs/heads/{branch}"]), doing=f"{branch!r} is not a branch name")
+    author = _author(repository)
+    with patched(base, patch) as tree:
+        files = tuple(sorted(change.name for change in tree.changes()))
+        if not files:
+            raise RepositoryError("the patch changes nothing, so there is nothing to commit")
+        told = run_git(
+            ["commit-tree", tree.tree(), "-p", base.source_commit, "-F", "-"],
+            git_dir=tree.git_dir,
+            env=identity(*author) | _also_readable(repository),
+            stdin=(message.rstrip() + "\n").encode("utf-8", "replace"),
+        )
+        commit = must(told, doing="the commit cannot be made").line
+        _bring_objects(tree.git_dir / "objects", repository.common_dir / "objects")
+    name = _create_branch(repository, branch, commit, author)
+    return Branch(name=name, commit=commit, files_changed=files, renamed=name != branch)
+
+
+def slug(text: str, *, limit: int = SLUG_CHARS) -> str:
+    """Return a short name of lower-case letters, digits and hyphens; "task" when nothing is left."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii").lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    name = ""
+    for word in words:
+        longer = f"{name}-{word}" if name else word
+        if len(longer) > limit:
+            break
+        name = longer
+    return name or (words[0][:limit] if words else "task")
+
+
+def branch_name(*, run_id: str, issue: int | None = None, title: str = "") -> str:
+    """Return `ostro/issue-<n>` for a numbered issue, else `ostro/<slug>-<run id>`."""
+    return f"ostro/issue-{issue}" if issue is not None else f"ostro/{slug(title)}-{run_id}"
+
+
+def _author(repository: Repository) -> tuple[str, str]:
+    """Return the user's name and address as git's configuration and environment have them, else the fixed one."""
+    import git
+
+    name, email = os.environ.get("GIT_AUTHOR_NAME", ""), os.environ.get("GIT_AUTHOR_EMAIL", "")
+    # GitPython parses the configuration files by itself; nothing that they name is started.
+    with git.Repo(repository.common_dir) as repo, repo.config_reader() as config:
+        name = name or str(config.get("user", "name", fallback=""))
+        email = email or str(config.get("user", "email", fallback=""))
+    return (name, email) if name and email else (OSTRO_NAME, OSTRO_EMAIL)
+
+
+def _also_readable(repository: Repository) -> dict[str, str]:
+    """Let commit-tree see the user's objects: the parent of a re-rooted base is only there."""
+    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(repository.common_dir / "objects")}
+
+
+def _bring_objects(private: Path, objects: Path) -> None:
+    """Copy the new loose objects; each appears under its name only when it is whole and on the disk."""
+    try:
+        for source in private.glob("??/*"):
+            target = objects / source.parent.name / source.name
+            if target.exists():
+                continue
+            target.parent.mkdir(exist_ok=True)
+            _copy_durably(source, target)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise SandboxError(f"{objects}: {error.strerror}", kind="disk_full", mend="Free some space.") from error
+        raise RepositoryError(
+            f"the repository cannot be written: {error.filename or objects}: {error.strerror}",
+            mend="Make it writable, or apply the patch file by hand.",
+        ) from error
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    handle, name = tempfile.mkstemp(prefix="tmp_obj_", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as out, source.open("rb") as content:
+            shutil.copyfileobj(content, out)
+            out.flush()
+            os.fchmod(out.fileno(), 0o444)
+            os.fsync(out.fileno())
+        Path(name).rename(target)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _create_branch(repository: Repository, wanted: str, commit: str, author: tuple[str, str]) -> str:
+    zero = "0" * len(commit)
+    for name in _free_names(repository, wanted):
+        told = run_git(
+            ["update-ref", "-m", "ostro: result of a run", f"refs/heads/{name}", commit, zero],
+            git_dir=repository.git_dir,
+            env=identity(*author),
+        )
+        if told.code == 0:
+            return name
+        if "reference already exists" not in told.stderr and "' exists; cannot" not in told.stderr:
+            must(told, doing=f"the branch {name} cannot be made")
+    raise RepositoryError(f"no free name for the branch {wanted}", mend="Delete old branches: git branch -D ...")
+
+
+def _free_names(repository: Repository, wanted: str) -> Iterator[str]:
+    """Offer names that no branch has and that do not lie above or below one (`ostro` hinders `ostro/x`)."""
+    told = run_git(["for-each-ref", "--format=%(refname)", "refs/heads/"], git_dir=repository.git_dir)
+    listed = must(told, doing="the branches cannot be listed").stdout.decode("utf-8", "surrogateescape")
+    taken = {line.removeprefix("refs/heads/").casefold() for line in listed.splitlines()}
+    parent = wanted.rpartition("/")[0]
+    plain = wanted if parent.casefold() not in taken else wanted.replace("/", "-")
+    for number in range(1, MAX_SUFFIX):
+        name = plain if number == 1 else f"{plain}-{number}"
+        folded = name.casefold()
+        if folded not in taken and not any(branch.startswith(f"{folded}/") for branch in taken):
+            yield name
