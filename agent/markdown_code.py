@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 _FENCE = re.compile(
-    r"(?P<quote>(?: {0,3}> ?)*)(?P<item>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(?P<run>`{3,}|~{3,})(?P<info>.*)"
+    r"(?P<quote>(?: {0,3}> ?)*+)(?P<item>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(?P<run>`{3,}|~{3,})(?P<info>.*)"
 )
-_LIST_ITEM = re.compile(r"(?: {0,3}> ?)*(?P<lead>[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)\S")
+_LINE_START = re.compile(r"(?: {0,3}> ?)*+(?P<indent>[ \t]*+)(?P<marker>(?:[-*+]|\d{1,9}[.)])[ \t]++)?(?=\S)")
 _END_OF_COMMENT = re.compile(r"--!?>")
 _TICKS_OR_COMMENT = re.compile(r"(?<!`)`+|<!--")
 _BLANK_LINE = re.compile(r"\n[ \t]*(?:\n|\Z)")
 _BLOCK_START = re.compile(r"[ \t>]*")
-_LOOK_BACK = 4000
-"""Characters above a fence in which the list item that holds it is looked for."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class _Scanner:
         self._open_comments = False
         self._paragraph_end = -1
         self._unpaired: set[str] = set()
+        self._items: list[int] = []  # columns at which the content of the open list items begins
 
     def scan(self) -> Iterator[Region]:
         at = 0
@@ -72,6 +71,8 @@ class _Scanner:
             line_end = self._line_end(at)
             at_line_start = at == 0 or self._text[at - 1] == "\n"
             fence = self._fence(at, line_end) if at_line_start else None
+            if at_line_start:
+                self._note_list_item(at, line_end)
             found = Region("code", at, self._end_of_fence(line_end, fence)) if fence else self._inline(at, line_end)
             if found is not None:
                 yield found
@@ -86,22 +87,22 @@ class _Scanner:
         if match is None or (match["run"][0] == "`" and "`" in match["info"]):
             return None
         indent = _width(match["item"])
-        holder = indent if match["item"].strip() else self._list_offset(at, indent)
+        outer = [column for column in self._items if column <= indent]
+        holder = indent if match["item"].strip() else max(outer, default=None)
         if holder is None and indent >= 4:
             return None  # outside of a list that is an indented block
         return _Fence(match["run"], match["quote"].count(">"), holder or 0)
 
-    def _list_offset(self, at: int, indent: int) -> int | None:
-        """Return the column of the list item that a line with this indent belongs to; None for no item."""
-        if indent == 0:
-            return None
-        for line in reversed(self._text[max(0, at - _LOOK_BACK) : at].split("\n")):
-            item = _LIST_ITEM.match(line)
-            if item is not None and _width(item["lead"]) <= indent:
-                return _width(item["lead"])
-            if line.strip() and item is None and not line[0].isspace():
-                return None
-        return None
+    def _note_list_item(self, at: int, line_end: int) -> None:
+        match = _LINE_START.match(self._text, at, line_end)
+        if match is None:
+            return
+        indent = _width(match["indent"])
+        if match["marker"]:
+            self._items = [column for column in self._items if column <= indent]
+            self._items.append(_width(match["indent"] + match["marker"]))
+        elif indent == 0:
+            self._items.clear()
 
     def _end_of_fence(self, at: int, fence: _Fence) -> int:
         closing = re.compile(rf"{re.escape(fence.run[0])}{{{len(fence.run)},}}[ \t]*\n?")

@@ -9,6 +9,7 @@ boundary: every limit of a run must hold with a model that obeys the text.
 from __future__ import annotations
 
 import html
+import html.entities
 import re
 import secrets
 import unicodedata
@@ -100,8 +101,8 @@ class Sanitised:
             if kind in _NAMES:
                 lines = sorted({removal.line for removal in self.removals if removal.kind == kind})
                 places = ", ".join(map(str, lines[:SHOWN_LINES])) + (", ..." if len(lines) > SHOWN_LINES else "")
-                plural = "s" if count > 1 else ""
-                told.append(f"{count} {_NAMES[kind]}{plural} removed from the {what} (line {places}).")
+                plural, where = "s" if count > 1 else "", "lines" if len(lines) > 1 else "line"
+                told.append(f"{count} {_NAMES[kind]}{plural} removed from the {what} ({where} {places}).")
         if self.left_out_bytes:
             told.append(f"The {what} is cut at {MAX_BYTES // 1024} KB; {self.left_out_bytes} bytes were left out.")
         return tuple(told)
@@ -121,7 +122,7 @@ def sanitise(text: str, *, max_bytes: int = MAX_BYTES) -> Sanitised:
     document.replace("link_title", _DEFINITION, _nothing, group="title")
     document.replace("attribute", _TEXT_ATTRIBUTE, _nothing, within=_HTML_TAG)
     document.replace("data_uri", _DATA_URI, lambda _: "data:,")
-    document.replace("entity", _ENTITY, lambda match: html.unescape(match[0]))
+    document.replace("entity", _ENTITY, _decoded)
     document.replace("normalised", _NOT_ASCII, lambda match: unicodedata.normalize("NFC", match[0]))
     document.drop_invisible()
     unread = len(whole[max_bytes * READ_TIMES :].encode("utf-8", "replace"))
@@ -262,6 +263,12 @@ class _Document:
 
 def _nothing(_: re.Match[str]) -> str:
     return ""
+
+
+def _decoded(match: re.Match[str]) -> str:
+    """Decode one entity; html.unescape alone would also take the `&not` of `&notes;` for one."""
+    known = match[0][1] == "#" or match[0][1:] in html.entities.html5
+    return html.unescape(match[0]) if known else match[0]
 
 
 def _label(text: str) -> str:

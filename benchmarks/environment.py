@@ -17,7 +17,7 @@ from ostro.benchmarks.recipe import Environment, Flavour
 
 
 def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_image: str = "") -> Environment:
-    """Return the environment of an instance, building what is not there yet below `home/environments`.
+    """Return the environment of an instance, building what is not there yet below `home/instances`.
 
     Args:
         instance: the row.
@@ -30,7 +30,7 @@ def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_
         SetupError: a step failed.
         SandboxError: no engine answers or it cannot get the base image; no isolation on this machine.
     """
-    cache = home.resolve() / "environments"
+    cache = home.resolve() / "instances"
     if flavour == "docker":
         return build_image(instance, cache, base_image)
     return build_folder(instance, cache)

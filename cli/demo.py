@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from ostro.cli.render import Progress
 
 BUNDLED = Path(__file__).parent / "bundled"
-SCRIPTED = (
-    "Scripted demo: a bundled script plays the model over real HTTP; no model is asked (`ostro demo --live` asks one)."
-)
+SCRIPTED = "Scripted demo: a bundled script plays the model over real HTTP (`ostro demo --live` asks a real one)."
 LIVE = "Live demo: {model} at {endpoint} works on the bundled repository."
 UNPROTECTED = (
     "NO SANDBOX: this machine has no container engine and forbids namespaces. Repository and model of the demo are"
@@ -112,7 +110,7 @@ def _with_sandbox(settings: Settings, progress: Progress) -> tuple[Settings, tup
     reason = _namespaces_refused()
     if not reason:
         return settings.model_copy(update={"sandbox": "local"}), ()
-    progress.say(f"{UNPROTECTED} ({reason})")
+    progress.say(f"{UNPROTECTED} ({reason})", alarm=True)
     return settings.model_copy(update={"sandbox": "none"}), (UNPROTECTED,)
 
 

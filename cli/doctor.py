@@ -25,6 +25,9 @@ OLDEST_GIT = (2, 34)
 LEAST_FREE_BYTES = 2 * 1024**3
 
 
+Status = Literal["ok", "warn", "fail"]
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of the report.
@@ -35,7 +38,7 @@ class Check:
     """
 
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Status
     detail: str
     fix: str = ""
 

@@ -10,7 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -43,6 +43,7 @@ from ostro.cli.terminal import (
     is_terminal,
     one_line,
     paint,
+    printable,
     seconds,
     wants_color,
 )
@@ -53,15 +54,20 @@ PLAIN_WIDTH = 160
 
 INDENT = " " * 5
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ABOUT = ("command", "args", "path", "pattern", "summary")
+"""Arguments that say what a call is about, in the order of a command line."""
+
+COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
 STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
 
 
 def describe_call(name: str, arguments: Mapping[str, JsonValue]) -> str:
     """Say in a few words what a call does: the tool, then what it is about."""
-    first = [str(arguments[key]) for key in ("command", "args", "path", "pattern", "summary") if arguments.get(key)]
-    if not first and arguments:
-        first = [str(next(iter(arguments.values())))]
-    return " ".join([name, *first])
+    about = [value for key in ABOUT if isinstance(value := arguments.get(key), str) and value]
+    counted = [
+        f"{len(value)} {key}" for key, value in arguments.items() if isinstance(value, list) and key not in ABOUT
+    ]
+    return " ".join([name, *(about or counted)])
 
 
 class Progress:
@@ -78,6 +84,7 @@ class Progress:
         self._doing = "starting"
         self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
         self._frame = 0
+        self._unnumbered = -1  # a turn whose number is still to be shown: the model said nothing
         self._calls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -107,11 +114,12 @@ class Progress:
                 self._stream.write(line + "\n")
                 self._stream.flush()
 
-    def say(self, text: str) -> None:
-        """Show a line that is no event: a clone, a warning."""
+    def say(self, text: str, *, alarm: bool = False) -> None:
+        """Show a line that is no event: a clone, a pull; in red when it is an `alarm`."""
+        line = printable(" ".join(text.split()))
         with self._lock:
             self._erase()
-            self._stream.write(one_line(text, max(40, columns() - 1) if self._live else 2000) + "\n")
+            self._stream.write(paint(line, BOLD, RED, on=self._color and alarm) + "\n")
             self._stream.flush()
 
     def _account(self, event: Event) -> None:
@@ -139,8 +147,13 @@ class Progress:
 
     def _line(self, event: Event) -> str:
         line = line_of(event, self._calls)
+        if isinstance(event, Planned):
+            self._unnumbered = event.turn if line is None else -1
         if line is None:
             return ""
+        if isinstance(event, Observed) and event.turn == self._unnumbered:
+            line = replace(line, label=f"{event.turn + 1:>3}{line.label[3:]}")
+            self._unnumbered = -1
         width = columns() - 1 if self._live else PLAIN_WIDTH
         text = line.label + one_line(line.text, max(20, width - len(line.label)))
         return paint(text, *([line.color] if line.color else []), on=self._color)
@@ -187,7 +200,7 @@ def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
     match event:
         case RunStarted():
             where = event.sandbox_description or event.sandbox
-            line = Line("", f"{event.model} at {event.endpoint}; sandbox: {where}", BOLD)
+            line = Line("", f"{event.model} at {event.base_url}; sandbox: {where}", BOLD)
         case Planned() if event.text.strip():
             line = Line(f"{event.turn + 1:>3}  ", event.text)
         case Observed():
@@ -212,13 +225,14 @@ def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
 def _observed_line(event: Observed, call: str) -> Line:
     code = event.data.get("exit_code")
     shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
-    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, "" if event.ok else YELLOW)
+    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, YELLOW if code or not event.ok else DIM)
 
 
 def status_of(result: TestRun) -> str:
     """Say how a test run went, in a word and the runner's own last line."""
-    word = {"not_run": "not run"}.get(result.status, result.status)
-    return f"{word} ({result.summary})" if result.summary else word
+    word = result.status.replace("_", " ")
+    lines = [line for line in result.summary.splitlines() if line.strip()]
+    return f"{word} ({one_line(lines[-1], 80)})" if lines else word
 
 
 def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
@@ -246,7 +260,7 @@ def summary(report: RunReport, *, color: bool, repository: Path | None = None) -
 def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
     tokens = report.tokens
     cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
-    spent = f"{dollars(report.cost_usd)} ({report.cost_source})"
+    spent = f"{dollars(report.cost_usd)} {COST_SOURCES.get(report.cost_source, report.cost_source)}"
     count = len(report.files_changed)
     return [
         ("branch", f"{report.branch} ({report.commit[:10]})" if report.branch and report.commit else ""),
@@ -271,12 +285,11 @@ def _tests(tests: TestedPatch, *, color: bool) -> str:
 
 def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
     """Return what a user may want to type now; `repository` is where, None for the current folder."""
-    git = f"git -C {shlex.quote(str(repository))}" if repository else "git"
-    commands: list[str] = []
+    commands = [f"cd {shlex.quote(str(repository))}"] if repository else []
     if report.branch:
-        commands += [f"{git} diff HEAD...{report.branch}", f"{git} merge {report.branch}"]
+        commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
     elif report.patch:
-        commands.append(f"{git} apply {shlex.quote(report.patch)}")
+        commands.append(f"git apply {shlex.quote(report.patch)}")
     if report.run:
         commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
     return commands

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fcntl import ioctl
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from subprocess import Popen
 from termios import TIOCSWINSZ
@@ -67,19 +68,29 @@ def _read(descriptor: int) -> Iterator[bytes]:
 
 
 def screen(written: str) -> list[list[Run]]:
-    """Return the lines that stay, each as runs of one style."""
+    """Return the lines that stay, each as runs of one style, wrapped as the terminal does."""
     lines = [ERASED.sub("", line.rstrip("\r")) for line in written.rstrip().split("\n")]
-    return [list(_runs(line)) for line in lines]
+    return [wrapped for line in lines for wrapped in _wrapped(list(_runs(line)))]
 
 
 def _runs(line: str) -> Iterator[Run]:
-    column, codes = 0, ()
+    column = 0
+    codes: tuple[str, ...] = ()
     for index, part in enumerate(SGR.split(line.replace("\r", ""))):
         if index % 2:
             codes = tuple(code for code in part.split(";") if code not in ("", "0"))
-        elif part:
-            yield Run(column, part, codes)
-            column += len(part)
+        else:
+            for character in part:
+                yield Run(column, character, codes)
+                column += 1
+
+
+def _wrapped(cells: list[Run]) -> Iterator[list[Run]]:
+    for start in range(0, max(1, len(cells)), COLUMNS):
+        row = cells[start : start + COLUMNS]
+        groups = groupby(enumerate(row), key=lambda numbered: numbered[1].codes)
+        pieces = [(codes, list(numbered)) for codes, numbered in groups]
+        yield [Run(piece[0][0], "".join(cell.text for _, cell in piece), codes) for codes, piece in pieces]
 
 
 def draw(lines: list[list[Run]], title: str) -> str:

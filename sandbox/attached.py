@@ -170,7 +170,9 @@ class AttachedSandbox(ABC):
 
     def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:
         """See `Sandbox.fork`."""
-        sibling = self._sibling(replace(self._spec, run_id=run_id, state_dir=state_dir)).open(empty=True)
+        # Where the image holds the workspace, that is the base, and the sibling takes stock of it.
+        empty = self._spec.base_git is not None
+        sibling = self._sibling(replace(self._spec, run_id=run_id, state_dir=state_dir)).open(empty=empty)
         try:
             self._fill(sibling)
             workspace.adopt(sibling._request, sibling._place)  # noqa: SLF001  # same class

@@ -183,12 +183,11 @@ class Engine:
         """Return the images whose name begins with `prefix`, one for each tag."""
         with engine_errors("listing images"):
             answer: list[dict[str, Any]] = self._client.images()
-        return [
-            KeptImage(name=tag, size_bytes=int(found["Size"]), created_s=float(found["Created"]))
-            for found in answer
-            for tag in found.get("RepoTags") or []
-            if tag.startswith(prefix)
-        ]
+        kept: list[KeptImage] = []
+        for found in answer:
+            tags: list[str] = found.get("RepoTags") or []
+            kept += [KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)]
+        return kept
 
     # volumes
 
@@ -240,10 +239,11 @@ class Engine:
             self._client.kill(container, signal=name)
         return not ignored
 
-    def wait(self, container: str) -> None:
-        """Wait until the first process has ended; a missing container is fine."""
+    def wait(self, container: str, *, removed: bool = False) -> None:
+        """Wait until the first process has ended, or the container is `removed`; a missing one is fine."""
+        condition = "removed" if removed else "not-running"
         with engine_errors("waiting for the container"), _ignoring(NOT_FOUND):
-            self._client.wait(container, timeout=CALL_TIMEOUT_S)
+            self._client.wait(container, timeout=CALL_TIMEOUT_S, condition=condition)
 
     def unpause(self, container: str) -> None:
         """Let a paused container go on; a running one is fine."""

@@ -91,17 +91,18 @@ class Maker(Protocol):
 
 @contextmanager
 def local_maker(order: Order, tree: Tree, image: str | None) -> Generator[Maker]:  # noqa: ARG001  # one signature
-    """Prepare for the embedded sandbox; a container image means nothing to it."""
-    yield LocalMaker(order, host_toolchain(order.language))
+    """Prepare for the embedded sandbox; it takes the folder of a ready tree, a container image means nothing to it."""
+    ready = image is not None and Path(image).is_absolute() and Path(image, "env").is_dir()
+    yield LocalMaker(order, host_toolchain(order.language), image if ready else None)
 
 
 class LocalMaker:
     """Prepares a folder of the host; the sandbox shows its `env` at /opt/env."""
 
-    def __init__(self, order: Order, toolchain: Toolchain) -> None:
+    def __init__(self, order: Order, toolchain: Toolchain, image: str | None = None) -> None:
         self._order = order
         self._toolchain = toolchain
-        self.image: str | None = None
+        self.image = image
         self.identity = f"local {toolchain.identity}"
         self.folders = toolchain.folders
         self.notes: tuple[str, ...] = ()

@@ -106,8 +106,10 @@ def _existing_size(path: str, context: ToolContext) -> int | None:
         return len(context.sandbox.read(path))
     except FileNotFoundError:
         return None
-    except (PermissionError, ValueError) as error:
-        raise Refused(f"{shorten(path, context)} exists and cannot be replaced: {error}.") from None
+    except IsADirectoryError:
+        raise
+    except (OSError, ValueError) as error:
+        raise Refused(f"{shorten(path, context)} cannot be created: {error}.") from None
 
 
 def _str_replace(args: EditorArgs, path: str, context: ToolContext) -> Observation:

@@ -54,8 +54,10 @@ def read_bytes(path: str, context: ToolContext) -> bytes:
         return context.sandbox.read(path, max_bytes=MAX_FILE_BYTES)
     except FileNotFoundError:
         raise Refused(f"There is no file {shown}.{_suggestion(path, context)}") from None
-    except PermissionError:
-        raise Refused(f"{shown} cannot be read: permission denied.") from None
+    except IsADirectoryError:
+        raise
+    except OSError as error:
+        raise Refused(f"{shown} cannot be read: {error.strerror or error}.") from None
     except ValueError as error:
         raise Refused(f"{shown} cannot be opened here: {error}. Use bash (head, tail, sed -n) to look at it.") from None
 

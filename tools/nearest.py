@@ -210,8 +210,8 @@ def _indentation(text: str, old: str, new: str) -> str:
 
 def _indent(line: str) -> str:
     space = line[: len(line) - len(line.lstrip())]
-    parts = [f"{space.count(char)} {name}" for char, name in ((" ", "spaces"), ("\t", "tabs")) if char in space]
-    return " and ".join(parts) or "no space"
+    counts = [(space.count(char), name) for char, name in ((" ", "space"), ("\t", "tab"))]
+    return " and ".join(f"{count} {name}{'s' * (count > 1)}" for count, name in counts if count) or "no space"
 
 
 def _block_alike(text: str, old: str, normal: Callable[[str], str]) -> Block | None:

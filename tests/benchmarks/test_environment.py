@@ -43,7 +43,12 @@ def test_grade_when_the_patch_rewrites_the_tests_then_the_rows_own_tests_count(
     instance = row(small_rows, "leap")
     environment = build_environment(instance, "local", instances_home)
     cheat = "--- /dev/null\n+++ b/tests/test_leap.py\n@@ -0,0 +1 @@\n+print('ok')\n"
-    judged = grade(instance, environment, f"diff --git a/tests/test_leap.py b/tests/test_leap.py\nnew file mode 100644\n{cheat}".encode(), tmp_path)
+    judged = grade(
+        instance,
+        environment,
+        f"diff --git a/tests/test_leap.py b/tests/test_leap.py\nnew file mode 100644\n{cheat}".encode(),
+        tmp_path,
+    )
     assert judged.applied
     assert judged.failed_fix == instance.fail_to_pass
 
@@ -74,7 +79,7 @@ def test_build_when_an_install_step_fails_then_it_is_shown_and_nothing_is_kept(t
     instance = Instance(instance_id="x", repo="x", problem_statement="x", environment_setup=setup)
     with pytest.raises(SetupError, match=r"exit code 7(.|\n)*no such luck"):
         build_environment(instance, "local", tmp_path)
-    assert list((tmp_path / "environments" / "local").iterdir()) == []
+    assert list((tmp_path / "instances" / "local").iterdir()) == []
 
 
 def test_build_when_an_install_step_changes_the_tree_then_the_repository_has_it(tmp_path: Path) -> None:

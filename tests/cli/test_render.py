@@ -127,7 +127,7 @@ def test_summary_of_a_submitted_run_says_everything_and_what_to_type_next() -> N
         "2 changed: a.py, b.py",
         "pytest -q: red (1 failed) before, green (4 passed) after",
         "7 steps in 8.3 s",
-        "12,345 in (1,000 cached), 300 out; $0.0021 (catalogue)",
+        "12,345 in (1,000 cached), 300 out; $0.0021 by the catalogue",
         "2 json",
         "sandbox docker; m at vercel",
         "warning  the tree is dirty",
@@ -152,4 +152,4 @@ def test_summary_of_a_failure_names_the_mend_and_the_salvaged_patch() -> None:
 
 
 def test_summary_with_a_repository_elsewhere_names_it(tmp_path: Path) -> None:
-    assert f"git -C {tmp_path} merge ostro/issue-42" in summary(report(), color=False, repository=tmp_path)
+    assert f"next:\n  cd {tmp_path}\n  git diff" in summary(report(), color=False, repository=tmp_path)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,10 @@ IMAGE = ImageInfo(id="sha256:0", user="", env={"PATH": "/opt/bin:/bin"})
 VOLUMES = config.Volumes("o", "w")
 
 
-def inspect(container: str) -> dict[str, object]:
+def inspect(container: str) -> dict[str, Any]:
     done = subprocess.run(["docker", "inspect", container], capture_output=True, check=True)
-    return json.loads(done.stdout)[0]
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found[0]
 
 
 def volumes_of(run_id: str) -> list[str]:
@@ -133,8 +135,8 @@ def test_sandbox_runs_as_nobody_special_and_cannot_reach_out(sandbox: DockerSand
 def test_sandbox_has_no_bind_mount_and_says_whose_it_is(sandbox: DockerSandbox, spec: SandboxSpec) -> None:
     [container] = containers_of(spec.run_id)
     seen = inspect(container)
-    assert {mount["Type"] for mount in seen["Mounts"]} == {"volume"}  # type: ignore[attr-defined]  # JSON
-    labels = seen["Config"]["Labels"]  # type: ignore[index]  # JSON
+    assert {mount["Type"] for mount in seen["Mounts"]} == {"volume"}
+    labels: dict[str, str] = seen["Config"]["Labels"]
     assert labels["ostro.owner"].startswith(f"{os.getpid()}:")
     assert labels["ostro.boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert sandbox.image_digest.startswith("sha256:")
@@ -258,7 +260,7 @@ sys.stdin.read()
         assert owner.stdout.readline() == b"ready\n"
         [container] = containers_of(spec.run_id)
         owner.send_signal(signal.SIGKILL)
-    engine.wait(container)
+    engine.wait(container, removed=True)
     reaped = reap_engine(engine, tmp_path / "sandboxes")
     assert len([name for name in reaped.volumes if spec.run_id in name]) == 2
     assert containers_of(spec.run_id) == []

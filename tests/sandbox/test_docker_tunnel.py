@@ -63,7 +63,7 @@ def target(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def container(docker_image: str) -> Iterator[str]:
     engine = Engine.connect()
-    body = {"Image": docker_image, "Entrypoint": ["sleep", "300"], "User": "1000:1000"}
+    body: dict[str, object] = {"Image": docker_image, "Entrypoint": ["sleep", "300"], "User": "1000:1000"}
     body["HostConfig"] = {"NetworkMode": "none", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "Init": True}
     made = engine.create_container(body, f"ostro-test-{secrets.token_hex(4)}")
     engine.start(made)

@@ -6,8 +6,9 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,13 @@ def spec(tmp_path: Path, *, image: str | None = None, in_image: bool = False) ->
     return SandboxSpec(run_id="open", state_dir=tmp_path, base_git=base, image=image)
 
 
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
+        pass
+
+
 @contextlib.contextmanager
-def unprivileged() -> Iterator[None]:
+def unprivileged() -> Generator[None]:
     """Drop root for the block, so that file permissions count."""
     if os.geteuid() != 0:
         yield
@@ -119,8 +125,7 @@ def test_e10_connect_when_the_socket_is_forbidden_gives_the_command(monkeypatch:
 
 
 def test_connect_when_something_else_answers_says_so() -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    server.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]  # keeps the test's output clean
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

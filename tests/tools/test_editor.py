@@ -301,3 +301,21 @@ def test_path_when_its_name_is_odd_then_works_like_any_other(call: Call, context
     assert call(EDITOR, command="undo_edit", path=name).ok
     assert call(EDITOR, command="undo_edit", path=name).ok
     assert "There is no file" in call(EDITOR, command="view", path=name).text
+
+
+@pytest.mark.parametrize("command", ["view", "create"])
+def test_path_when_the_system_cannot_open_it_then_says_why(call: Call, context: ToolContext, command: str) -> None:
+    context.sandbox.run("ln -sf loop loop", cwd=context.sandbox.workdir)
+    looped = call(EDITOR, command=command, path="loop", file_text="x")
+    assert not looped.ok
+    assert "loop" in looped.text
+    long = call(EDITOR, command=command, path="n" * 300, file_text="x")
+    assert not long.ok
+    below = call(EDITOR, command=command, path="README.md/below", file_text="x")
+    assert not below.ok
+
+
+def test_path_when_it_leads_outside_the_workspace_then_only_the_sandbox_is_seen(call: Call) -> None:
+    assert call(EDITOR, command="create", path="/tmp/ostro-note.txt", file_text="a\n").ok
+    assert "     1\ta" in call(EDITOR, command="view", path="/tmp/../tmp/ostro-note.txt").text
+    assert call(EDITOR, command="undo_edit", path="/tmp/ostro-note.txt").ok

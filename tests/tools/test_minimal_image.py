@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 
 from ostro.sandbox.host_git import prepare_base
-from ostro.sandbox.local import open_local
 from ostro.sandbox.protocol import Sandbox, SandboxSpec
 from ostro.sandbox.repository import inspect_repository
 from ostro.tools.protocol import ToolContext
 from ostro.tools.registry import Toolset
-from tests.tools.conftest import Call
+from tests.tools.conftest import Call, open_embedded
 
 POSIX = """
 awk cat chmod cp cut date dd env expr find grep head kill ln ls mkdir mkfifo mktemp mv od printf ps pwd rm rmdir sed seq
@@ -61,7 +60,7 @@ def minimal(
         env={"PATH": str(folder)},
         read_only=(folder,),
     )
-    with open_local(spec) as sandbox:
+    with open_embedded(spec) as sandbox:
         assert not any(sandbox.has(program) for program in ("python", "python3", "rg", "bash", "node"))
         yield sandbox
 

@@ -44,7 +44,7 @@ def test_miss_when_only_trailing_space_differs_then_names_line_and_space() -> No
 def test_miss_when_only_indentation_differs_then_compares_both() -> None:
     answer = explain_miss(SOURCE, "    def get(self, key):\n        return self.items[key]", "x")
     assert "only in indentation" in answer
-    assert "line 11 of the file begins with 1 tabs" in answer
+    assert "line 11 of the file begins with 1 tab," in answer
     assert "8 spaces" in answer
 
 

