@@ -186,7 +186,9 @@ class Engine:
         kept: list[KeptImage] = []
         for found in answer:
             tags: list[str] = found.get("RepoTags") or []
-            kept += [KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)]
+            kept += [
+                KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)
+            ]
         return kept
 
     # volumes
