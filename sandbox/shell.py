@@ -59,7 +59,7 @@ LONGEST_TEXT = 16 * 1024
 
 # Reads the program by lines with builtins only, then becomes it; bash, where there is one, does it instead of sh.
 _READER = (
-    'IFS= read -r n; s=; while [ "$n" -gt 0 ]; do IFS= read -r l; s="$s$l\n"; n=$((n - 1)); done; unset n l; eval "$s"'
+    'IFS= read -r n; s=; while [ "$n" -gt 0 ]; do IFS= read -r l; s="$s$l\n"; n=$((n - 1)); done; eval "unset n l s;$s"'
 )
 _BOOT = 'command -v bash >/dev/null 2>&1 && exec bash --norc --noprofile -c "$1" bash; eval "$1"'
 

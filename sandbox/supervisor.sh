@@ -51,22 +51,26 @@ exec 2>/dev/null
 eval "$ostro_limits"
 
 while :; do
-    # Whatever killed the command loop may have left others running.
+    # Whatever killed the command loop may have left others running. When processes were used up, a fork works
+    # again only after the dead are reaped: `jobs` does that without one.
     if [ "$$" = 1 ]; then
         kill -9 -1
+        ostro_n=0
+        while set -- /proc/[0-9]*; [ "$#" -gt 1 ] && [ "$ostro_n" -lt 5000 ]; do
+            kill -9 -1
+            jobs >/dev/null
+            ostro_n=$((ostro_n + 1))
+        done
     else
         ostro_m=0
         ostro_jobs=
         eval "$ostro_scan"
         [ -n "$ostro_left" ] && kill -9 $ostro_left
     fi
-    # `command eval` outlives a failed fork (processes used up); `jobs` reaps the dead without forking.
-    while :; do
-        ostro_m=
-        command eval '( eval "$ostro_loop" ) <&3 3<&- & ostro_m=$!'
-        [ -n "$ostro_m" ] && break
-        jobs >/dev/null
-    done
+    # Not `command eval`, which would survive a failed fork: an error in a command would then unwind to here in
+    # dash and busybox, and the command would go on as a second supervisor.
+    ( eval "$ostro_loop" ) <&3 3<&- &
+    ostro_m=$!
     wait "$ostro_m"
     [ "$?" = 42 ] && break
 done

@@ -72,6 +72,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folders: dict[str, Path] = {}
     for kind in ("busybox", "dash") if shutil.which("busybox") else ():
         folder = tmp_path_factory.mktemp(kind)
+        folder.chmod(0o755)
         shutil.copy(str(shutil.which("busybox")), folder / "busybox")
         listed = subprocess.run([folder / "busybox", "--list"], check=True, capture_output=True, text=True)
         for applet in listed.stdout.split():
@@ -86,12 +87,19 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def open_kind(base: tuple[Path, str], tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Open:
+def open_kind(
+    base: tuple[Path, str],
+    tools: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Open:
     """Open a sandbox of a kind: `open_kind("docker", limits=...)`; the caller closes it."""
 
     def open_one(kind: str, *, limits: Limits = LIMITS, **changes: object) -> AttachedSandbox:
         state = tmp_path_factory.mktemp(f"state-{kind}")
         shell = {"env": {"PATH": str(tools[kind])}, "read_only": (tools[kind],)} if kind in tools else {}
+        if kind == "docker":
+            changes.setdefault("image", request.getfixturevalue("docker_image"))
         values = {"base_git": base[0], "base_commit": base[1], **shell, **changes}
         spec = SandboxSpec(run_id=f"test-{state.name}", state_dir=state, limits=limits, **values)  # type: ignore[arg-type]
         if kind == "none":
