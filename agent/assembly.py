@@ -12,6 +12,7 @@ from ostro.agent.budget import Budget
 from ostro.agent.context import ContextKeeper
 from ostro.agent.history import History, Message, SystemMessage, UserMessage
 from ostro.agent.loop import Agent
+from ostro.agent.named_files import show_named_files
 from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.trajectory import Retried, RunStarted, TrajectoryWriter
@@ -33,7 +34,13 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     """Return an agent that is ready to run; the manifest is written to the log."""
     settings, entry = prepared.settings, prepared.target.model
     toolset = Toolset.default(vision=entry.vision and settings.vision, command_timeout_s=settings.command_timeout)
-    history = History(first_messages(prepared, sandbox))
+    tools = ToolContext(
+        sandbox=sandbox,
+        command_timeout_s=settings.command_timeout,
+        test_command=prepared.test_command,
+        redact=prepared.redact,
+    )
+    history = History(first_messages(prepared, tools))
     sampling = _sampling(prepared, number)
     budget = Budget(steps=settings.steps, deadline=prepared.deadline, purse=prepared.purse)
     log.write(_manifest(prepared, sandbox, history, toolset, sampling, number))
@@ -48,12 +55,7 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     agent = Agent(
         asker=asker,
         toolset=toolset,
-        tools=ToolContext(
-            sandbox=sandbox,
-            command_timeout_s=settings.command_timeout,
-            test_command=prepared.test_command,
-            redact=prepared.redact,
-        ),
+        tools=tools,
         history=history,
         log=log,
         budget=budget,
@@ -71,17 +73,18 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     return agent
 
 
-def first_messages(prepared: Prepared, sandbox: Sandbox) -> list[Message]:
+def first_messages(prepared: Prepared, tools: ToolContext) -> list[Message]:
     """Return the system prompt and the task; everything untrusted in it is fenced with a nonce of this run."""
     task, settings = prepared.task, prepared.settings
     fence = Fence().fence
-    guidelines = _guidelines(sandbox)
+    guidelines = _guidelines(tools.sandbox)
     text = render(
         "task.j2",
         title=prepared.redact(task.title),
         issue=fence(prepared.redact(task.text), source="issue"),
-        workdir=sandbox.workdir,
+        workdir=tools.sandbox.workdir,
         test_command=prepared.test_command,
+        files=show_named_files(task.text, prepared.base, tools),
         instructions=settings.instructions,
         repository_instructions=fence(prepared.redact(guidelines), source=GUIDELINES_FILE) if guidelines else "",
         notes=prepared.notes,

@@ -29,6 +29,9 @@ MAX_CALLS = 8
 MAX_ARGUMENT_CHARS = 200_000
 """Longest arguments of one call; the longest normal reply of the model family is far below."""
 
+IMAGINED_RULES = ("text_chatml", "text_json")
+"""Grammars in which small models write a whole session at once, results imagined: only the first call is real."""
+
 CUT_REASONS = ("length", "model_length")
 """Finish reasons of a reply that stopped at the token limit (Mistral's API has the second)."""
 
@@ -94,6 +97,9 @@ def take_in(reply: Reply, turn: int, toolset: Toolset) -> Intake:
     text, raw_calls = plain_text(reply.text), reply.calls
     if not raw_calls:
         text, raw_calls, rule = calls_in_text(text, toolset.names)
+        if rule in IMAGINED_RULES and len(raw_calls) > 1:
+            stages.names += ["text_extra"] * (len(raw_calls) - 1)
+            raw_calls = raw_calls[:1]
         stages.names += [rule] * len(raw_calls)
     cut = reply.usage.output_tokens if reply.finish_reason in CUT_REASONS else 0
     bound = [_bind(raw, turn, index, toolset, cut, stages) for index, raw in enumerate(raw_calls)]

@@ -9,6 +9,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,13 +120,24 @@ class Engine:
         return cls(_client(address, env), address)
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections; the engine can still be used and then opens new ones."""
         self._client.close()
 
-    def memory_bytes(self) -> int:
-        """Return how much memory the engine's machine has."""
-        with engine_errors("asking the engine"):
-            return int(self._client.info().get("MemTotal", 0))
+    def await_answer(self, within_s: float) -> None:
+        """Wait for an engine that may be restarting. Raises SandboxError `transport` when it stays away."""
+        deadline = time.monotonic() + within_s
+        pause_s = 0.1
+        while True:
+            try:
+                with engine_errors("waiting for the engine to come back"):
+                    self._client.ping()
+            except SandboxError:
+                if time.monotonic() + pause_s > deadline:
+                    raise
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, 2.0)
+            else:
+                return
 
     # images
 
@@ -186,7 +198,9 @@ class Engine:
         kept: list[KeptImage] = []
         for found in answer:
             tags: list[str] = found.get("RepoTags") or []
-            kept += [KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)]
+            kept += [
+                KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)
+            ]
         return kept
 
     # volumes

@@ -110,7 +110,7 @@ class ModelClient:
         rng: random.Random | None = None,
     ) -> None:
         self.target = target
-        self.counter = counter if counter is not None else TokenCounter(target.model)
+        self.counter = counter if counter is not None else TokenCounter(target)
         self.failures: dict[str, int] = {}
         self._gate = gate if gate is not None else Gate()
         self._clock = clock if clock is not None else EventClock()

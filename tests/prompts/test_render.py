@@ -1,6 +1,6 @@
 """Every prompt as a model reads it, compared with the text under snapshots/.
 
-After a wanted change: `OSTRO_WRITE_SNAPSHOTS=1 pytest tests/prompts`, then read the difference in git.
+After a wanted change: `UPDATE_SNAPSHOTS=1 pytest tests/prompts`, then read the difference in git.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
             "title": "add() subtracts",
             "workdir": "/workspace",
             "test_command": "python -m pytest -q",
+            "files": [{"path": "price.py", "text": "price.py:\n     1\tdef total(prices):"}],
             "instructions": "Keep Python 3.8 working.",
             "repository_instructions": "<guidelines>\nUse tabs.\n</guidelines>",
             "notes": ["The repository has uncommitted changes that are not here."],
@@ -39,6 +40,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
             "title": "",
             "workdir": "/workspace",
             "test_command": "",
+            "files": [],
             "instructions": "",
             "repository_instructions": "",
             "notes": [],
@@ -92,7 +94,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
 
 def check_snapshot(name: str, text: str) -> None:
     path = SNAPSHOTS / f"{name}.txt"
-    if os.environ.get("OSTRO_WRITE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         path.write_text(f"{text}\n", encoding="utf-8")
     assert f"{text}\n" == path.read_text(encoding="utf-8")
 
