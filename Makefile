@@ -41,7 +41,8 @@ format: ## Rewrite the code as ruff wants it
 
 types: ## mypy strict and pyright strict
 	@.ci/setup dev
-	@$(PYTHON) -m mypy agent benchmarks cli forge prompts sandbox tools
+	@$(PYTHON) -m mypy -p ostro.agent -p ostro.benchmarks -p ostro.cli -p ostro.forge -p ostro.prompts -p ostro.sandbox -p ostro.tools
+	@$(PYTHON) -m mypy tests
 	@$(PYTHON) -m pyright --pythonpath $(PYTHON) agent benchmarks cli forge prompts sandbox tools
 
 docs: ## Write the reference pages from the code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import secrets
 from importlib.metadata import version
 
 from ostro.agent.asking import Asker, Sampling
@@ -13,11 +12,12 @@ from ostro.agent.budget import Budget
 from ostro.agent.context import ContextKeeper
 from ostro.agent.history import History, Message, SystemMessage, UserMessage
 from ostro.agent.loop import Agent
+from ostro.agent.named_files import show_named_files
 from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.trajectory import Retried, RunStarted, TrajectoryWriter
 from ostro.agent.repetition import LoopDetector
-from ostro.agent.untrusted import fence, sanitise
+from ostro.agent.untrusted import Fence, sanitise
 from ostro.prompts.render import prompts_digest, render
 from ostro.sandbox.protocol import Sandbox, SandboxError
 from ostro.tools.protocol import ToolContext
@@ -34,7 +34,13 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     """Return an agent that is ready to run; the manifest is written to the log."""
     settings, entry = prepared.settings, prepared.target.model
     toolset = Toolset.default(vision=entry.vision and settings.vision, command_timeout_s=settings.command_timeout)
-    history = History(first_messages(prepared, sandbox))
+    tools = ToolContext(
+        sandbox=sandbox,
+        command_timeout_s=settings.command_timeout,
+        test_command=prepared.test_command,
+        redact=prepared.redact,
+    )
+    history = History(first_messages(prepared, tools))
     sampling = _sampling(prepared, number)
     budget = Budget(steps=settings.steps, deadline=prepared.deadline, purse=prepared.purse)
     log.write(_manifest(prepared, sandbox, history, toolset, sampling, number))
@@ -49,12 +55,7 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     agent = Agent(
         asker=asker,
         toolset=toolset,
-        tools=ToolContext(
-            sandbox=sandbox,
-            command_timeout_s=settings.command_timeout,
-            test_command=prepared.test_command,
-            redact=prepared.redact,
-        ),
+        tools=tools,
         history=history,
         log=log,
         budget=budget,
@@ -72,19 +73,20 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
     return agent
 
 
-def first_messages(prepared: Prepared, sandbox: Sandbox) -> list[Message]:
+def first_messages(prepared: Prepared, tools: ToolContext) -> list[Message]:
     """Return the system prompt and the task; everything untrusted in it is fenced with a nonce of this run."""
     task, settings = prepared.task, prepared.settings
-    nonce = secrets.token_hex(4)
-    guidelines = _guidelines(sandbox)
+    fence = Fence().fence
+    guidelines = _guidelines(tools.sandbox)
     text = render(
         "task.j2",
         title=prepared.redact(task.title),
-        issue=fence(prepared.redact(task.text), nonce, source=task.source),
-        workdir=sandbox.workdir,
+        issue=fence(prepared.redact(task.text), source="issue"),
+        workdir=tools.sandbox.workdir,
         test_command=prepared.test_command,
+        files=show_named_files(task.text, prepared.base, tools),
         instructions=settings.instructions,
-        repository_instructions=fence(prepared.redact(guidelines), nonce, source=GUIDELINES_FILE) if guidelines else "",
+        repository_instructions=fence(prepared.redact(guidelines), source=GUIDELINES_FILE) if guidelines else "",
         notes=prepared.notes,
     )
     images = task.images if prepared.target.model.vision and settings.vision else ()

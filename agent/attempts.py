@@ -57,7 +57,13 @@ def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> A
 
 
 def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
-    report = preflight(sandbox, test_command=prepared.test_command, base=prepared.base, folder=prepared.folder.path)
+    report = preflight(
+        sandbox,
+        test_command=prepared.test_command,
+        base=prepared.base,
+        folder=prepared.folder.path,
+        configured=prepared.settings.test is not None,
+    )
     for check in report.checks:
         log.write(Noted(kind=f"preflight_{check.status}", text=f"{check.name}: {check.detail}"))
     if not prepared.settings.skip_preflight:

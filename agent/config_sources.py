@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.errors import ConfigError
+from ostro.sandbox.plain_data import as_table
 
 MAX_FILE_BYTES = 256 * 1024
 ENV_PREFIX = "OSTRO_"
@@ -99,7 +100,7 @@ def read_repository(repository: Path, below: Settings) -> Source:
     path = repository / "ostro.toml"
     if path.is_symlink():
         return Source(warnings=(f"{path.name} of the repository is ignored: it is a symbolic link",))
-    table = _read_toml(path)
+    table: Mapping[str, Any] = _read_toml(path)
     if not table:
         path = repository / "pyproject.toml"
         table = {} if path.is_symlink() else _own_section(_read_toml(path, strict=False))
@@ -183,10 +184,8 @@ def _suggestion(key: str) -> str:
     return f"Did you mean {near[0]!r}?" if near else "`ostro config` lists the settings."
 
 
-def _own_section(table: Mapping[str, Any]) -> dict[str, Any]:
-    tool = table.get("tool")
-    section = tool.get("ostro") if isinstance(tool, dict) else None
-    return dict(section) if isinstance(section, dict) else {}
+def _own_section(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_table(as_table(table.get("tool")).get("ostro"))
 
 
 def _read_toml(path: Path, *, strict: bool = True) -> dict[str, Any]:

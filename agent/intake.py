@@ -18,6 +18,7 @@ from ostro.agent.history import ToolCall, call_id
 from ostro.agent.model.reply import RawCall, Reply
 from ostro.agent.recovery import calls_in_text
 from ostro.agent.repair import RepairError, parse_arguments
+from ostro.agent.untrusted import restore
 from ostro.prompts.render import render
 from ostro.tools.protocol import AnyTool
 from ostro.tools.registry import Toolset
@@ -27,6 +28,9 @@ MAX_CALLS = 8
 
 MAX_ARGUMENT_CHARS = 200_000
 """Longest arguments of one call; the longest normal reply of the model family is far below."""
+
+IMAGINED_RULES = ("text_chatml", "text_json")
+"""Grammars in which small models write a whole session at once, results imagined: only the first call is real."""
 
 CUT_REASONS = ("length", "model_length")
 """Finish reasons of a reply that stopped at the token limit (Mistral's API has the second)."""
@@ -93,6 +97,9 @@ def take_in(reply: Reply, turn: int, toolset: Toolset) -> Intake:
     text, raw_calls = plain_text(reply.text), reply.calls
     if not raw_calls:
         text, raw_calls, rule = calls_in_text(text, toolset.names)
+        if rule in IMAGINED_RULES and len(raw_calls) > 1:
+            stages.names += ["text_extra"] * (len(raw_calls) - 1)
+            raw_calls = raw_calls[:1]
         stages.names += [rule] * len(raw_calls)
     cut = reply.usage.output_tokens if reply.finish_reason in CUT_REASONS else 0
     bound = [_bind(raw, turn, index, toolset, cut, stages) for index, raw in enumerate(raw_calls)]
@@ -185,7 +192,8 @@ def _validate(tool: AnyTool, arguments: dict[str, JsonValue], toolset: Toolset, 
 
 
 def _plain(value: JsonValue) -> JsonValue:
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    """Make a text storable, and take back what the loop disarmed in the observation that it was copied from."""
+    return restore(value.encode("utf-8", "replace").decode("utf-8")) if isinstance(value, str) else value
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

@@ -18,6 +18,7 @@ from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.record.trajectory import Called, Limited, Nudged, Observed, TrajectoryWriter
 from ostro.agent.reminders import limit_reminder, loop_nudge, no_call_nudge, plan_reminder
 from ostro.agent.repetition import LoopDetector
+from ostro.agent.untrusted import neutralise
 from ostro.tools.protocol import Observation, ToolContext
 from ostro.tools.registry import Toolset
 
@@ -91,8 +92,9 @@ class Agent:
         else:
             self.log.write(Called(turn=self.turn, call=bound.call))
             observation = bound.tool.run(bound.args, self.tools)
-        notes = [] if observation.done else self.notes(bound, observation, last=last)
-        text = "\n\n".join([self.tools.redact(observation.text), *notes])
+        quiet = observation.done or bound.stage == "not_run"
+        notes = [] if quiet else self.notes(bound, observation, last=last)
+        text = "\n\n".join([neutralise(self.tools.redact(observation.text)), *notes])
         whole = observation.full_output
         self.log.write(
             Observed(

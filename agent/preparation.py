@@ -6,33 +6,28 @@ Input errors come first (repository, model, price, key), then what takes time (e
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
-from ostro.agent.errors import ConfigError, StorageError
+from ostro.agent.errors import StorageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
 from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.task import Task
-from ostro.sandbox.environment import Environment, prepare_environment
-from ostro.sandbox.host_git import Base, prepare_base
-from ostro.sandbox.open import SandboxChoice, choose, open_sandbox
-from ostro.sandbox.protocol import Limits, Sandbox, SandboxSpec
+from ostro.agent.workshop import Workshop, prepare_workshop
+from ostro.sandbox.host_git import Base
+from ostro.sandbox.protocol import Sandbox, SandboxSpec
 from ostro.sandbox.repository import Repository, inspect_repository
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
         probe.unlink()
     except OSError as error:
         raise storage_error(error, path) from error
-    return RunFolder(path=path, run_id=out.name if out else run_id, created=created)
+    return RunFolder(path=path, run_id=run_id, created=created)
 
 
 @dataclass
@@ -97,28 +92,32 @@ class Prepared:
 
     folder: RunFolder
     repository: Repository
-    base: Base
     task: Task
     settings: Settings
     target: Target
     model: ModelClient
     retries: RetryRelay
     redact: Redactor
-    spec: SandboxSpec
-    backend: SandboxChoice
-    environment: Environment
+    workshop: Workshop
     purse: Purse
     deadline: float
     test_command: str
     notes: list[str] = field(default_factory=list[str])
     sandbox_name: str = ""
 
+    @property
+    def base(self) -> Base:
+        """The commit that the attempts start from."""
+        return self.workshop.base
+
+    @property
+    def spec(self) -> SandboxSpec:
+        """What every sandbox of the run is started from."""
+        return self.workshop.spec
+
     def open_sandbox(self, label: str) -> Sandbox:
         """Start a fresh sandbox of the task's environment, the base commit in its workspace."""
-        spec = replace(
-            self.spec, run_id=f"{self.folder.run_id}-{label}", state_dir=self.folder.path / "sandboxes" / label
-        )
-        sandbox = open_sandbox(self.backend, spec)
+        sandbox = self.workshop.open_sandbox(label)
         self.sandbox_name = sandbox.name
         return sandbox
 
@@ -129,7 +128,7 @@ class Prepared:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.model.close()
-        shutil.rmtree(self.folder.path / "sandboxes", ignore_errors=True)
+        self.workshop.close()
 
 
 def prepare(
@@ -143,7 +142,6 @@ def prepare(
     """
     found = inspect_repository(repository)
     target = resolve(settings.model, settings.endpoint, settings.price)
-    limits = Limits(memory_bytes=parse_size(settings.memory))
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
     model = ModelClient(
@@ -154,44 +152,20 @@ def prepare(
         conversation=folder.run_id,
     )
     model.warm()
-    base = prepare_base(found, folder.path / "base.git")
-    spec = SandboxSpec(
-        run_id=folder.run_id,
-        state_dir=folder.path / "sandboxes",
-        base_git=base.git_dir,
-        base_commit=base.commit,
-        image=settings.image,
-        limits=limits,
-    )
-    backend = choose(settings.sandbox, spec, say=say).backend
-    environment = prepare_environment(base, backend=backend, settings_image=settings.image, setup=settings.setup)
+    workshop = prepare_workshop(found, settings, folder.path, folder.run_id, say)
+    environment = workshop.environment
     return Prepared(
         folder=folder,
         repository=found,
-        base=base,
         task=task,
         settings=settings,
         target=target,
         model=model,
         retries=retries,
         redact=redact,
-        spec=replace(spec, image=environment.image, env=environment.env, read_only=environment.read_only),
-        backend=backend,
-        environment=environment,
+        workshop=workshop,
         purse=Purse(budget_usd=settings.budget, token_limit=settings.tokens),
         deadline=time.monotonic() + settings.time,
-        test_command=settings.test if settings.test is not None else (environment.test or ""),
+        test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
     )
-
-
-def parse_size(text: str) -> int:
-    """Return bytes for `512m`, `4g`, `1.5G`.
-
-    Raises:
-        ConfigError: it is not a size.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ConfigError(f"{text!r} is not a size", mend="Write it like 512m or 4g.")
-    return int(float(match.group(1)) * _UNITS[match.group(2).lower()])

@@ -13,8 +13,7 @@ from ostro.agent.outcome import Status, TestRun
 from ostro.sandbox.protocol import Completed, Sandbox, SandboxError
 
 TEST_TIMEOUT_S = 1800.0
-SUMMARY_LINES = 12
-SUMMARY_CHARS = 2_000
+SUMMARY_CHARS = 200
 PATCH_PATH = "/tmp/ostro-verify.patch"  # noqa: S108  # inside the sandbox, which is ours alone
 
 OpenSandbox = Callable[[str], Sandbox]
@@ -42,7 +41,7 @@ def _run_in(sandbox: Sandbox, command: str, patch: bytes) -> TestRun:
         status=_status(done),
         exit_code=done.exit_code,
         duration_s=round(done.duration_s, 3),
-        summary=_last_lines(done.output.text()),
+        summary=_verdict_line(done.output.text()),
     )
 
 
@@ -54,9 +53,10 @@ def _status(done: Completed) -> Status:
     return "green" if done.exit_code == 0 else "red"
 
 
-def _last_lines(text: str) -> str:
-    lines = [line.rstrip() for line in text.strip().splitlines()]
-    return "\n".join(lines[-SUMMARY_LINES:])[-SUMMARY_CHARS:]
+def _verdict_line(text: str) -> str:
+    """Return the last line that says something: where every common runner puts its count."""
+    lines = [line.strip(" \t=-") for line in text.splitlines()]
+    return next((line for line in reversed(lines) if line), "")[:SUMMARY_CHARS]
 
 
 @dataclass

@@ -24,11 +24,12 @@ from pydantic import BaseModel, ConfigDict
 from ostro.agent.errors import OstroError
 from ostro.agent.record.trajectory import Observed, TrajectoryError
 from ostro.benchmarks.diffs import DiffError
-from ostro.benchmarks.environment import Environment, Flavour, build_environment
+from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import Instance, read_instances
 from ostro.benchmarks.ostro_run import Finished, run_ostro
 from ostro.benchmarks.policy import scripted_turns
+from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.sandbox.protocol import SandboxError
 
@@ -177,7 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"drive_instances: {error}. {error.mend}\n")
         return error.exit_code
     results: list[Driven] = []
-    for flavour in given.sandbox or ["docker", "local"]:
+    flavours: list[Flavour] = given.sandbox or ["docker", "local"]
+    for flavour in flavours:
         for row in rows:
             keep = given.keep and given.keep / flavour / row.instance_id
             results.append(drive(row, flavour, given.home, base_image=given.base_image, keep=keep))

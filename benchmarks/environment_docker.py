@@ -10,13 +10,16 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ostro.benchmarks.environment import (
+from ostro.benchmarks.instance import EnvironmentSetup, Instance
+from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
+    BUILD_TIMEOUT_S,
     PATH,
     WHEELS_DIR,
     WORKDIR,
@@ -25,7 +28,6 @@ from ostro.benchmarks.environment import (
     tree_key,
     venv_script,
 )
-from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.sources import (
     COMMIT_DATE,
     ERROR_TAIL_CHARS,
@@ -39,20 +41,16 @@ from ostro.benchmarks.sources import (
 )
 
 if TYPE_CHECKING:
-    from docker import DockerClient
-    from docker.models.containers import Container
+    from ostro.sandbox.docker_engine import Engine
 
-DEFAULT_BASE_IMAGE = "python:3.11-bookworm"
-LABELS = {"ostro": "build"}
+LABELS = {"ostro.instance": "build"}
 ENV_REPOSITORY = "ostro/instance-env"
 TREE_REPOSITORY = "ostro/instance"
-ENGINE_TIMEOUT_S = 600
-LIFETIME_S = 3600
 
 _COMMIT = f"""
 git init -q -b main .
 git add -A -f .
-GIT_AUTHOR_DATE='{COMMIT_DATE}' GIT_COMMITTER_DATE='{COMMIT_DATE}' \\
+export GIT_AUTHOR_DATE='{COMMIT_DATE}' GIT_COMMITTER_DATE='{COMMIT_DATE}'
 git -c user.name=base -c user.email=base@localhost commit -q --allow-empty -m base
 """
 
@@ -61,102 +59,109 @@ def build_image(instance: Instance, cache: Path, base_image: str = "") -> Enviro
     """Return the instance's image and its base tree as a repository below `cache`; see `build_environment`.
 
     Raises:
-        SetupError: no engine answers, the base image is missing, or a step failed.
+        SandboxError: no engine answers, or it cannot get the base image.
+        SetupError: a step failed.
     """
-    import docker
-    import requests
+    from ostro.sandbox.docker import obtain_image
+    from ostro.sandbox.docker_engine import Engine
+    from ostro.sandbox.image import default_image
 
     setup = instance.environment
-    base = base_image or DEFAULT_BASE_IMAGE
+    engine = Engine.connect()
     try:
-        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
-        identity = client.images.get(base).id
-        assert identity is not None  # of an image that exists
+        base = base_image or default_image(lambda name: engine.image(name) is not None)
+        identity = obtain_image(engine, base).id
         packages = f"{ENV_REPOSITORY}:{environment_key(setup, identity)}"
         tag = f"{TREE_REPOSITORY}:{tree_key(setup, identity)}"
-        if not _exists(client, packages):
-            _build_packages(client, base, packages, setup, cache)
-        if not _exists(client, tag):
-            _build_tree(client, packages, tag, setup, cache)
+        if engine.image(packages) is None:
+            _build_packages(engine, base, packages, setup, cache)
+        if engine.image(tag) is None:
+            _build_tree(engine, packages, tag, setup, cache)
         repository = cache / "docker" / tree_key(setup, identity)
         with built_once(repository) as scratch:
             if scratch is not None:
-                _export_tree(client, tag, scratch)
-    except docker.errors.ImageNotFound as error:
-        raise SetupError(
-            f"the engine has no image {base}", mend=f"Pull it (`docker pull {base}`) or name another base image."
-        ) from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise SetupError(
-            f"building the image of {instance.instance_id} failed: {error}", mend="Is a container engine running?"
-        ) from error
+                _export_tree(engine, tag, scratch)
+    finally:
+        engine.close()
     return Environment("docker", repository, head_commit(repository), tag)
 
 
-def _exists(client: DockerClient, tag: str) -> bool:
-    import docker
-
-    try:
-        client.images.get(tag)
-    except docker.errors.ImageNotFound:
-        return False
-    return True
-
-
-def _build_packages(client: DockerClient, base: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
+def _build_packages(engine: Engine, base: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
     wheels = fetch_wheels(setup.pip, setup.python, cache)
-    with _container(client, base) as container:
-        _put(container, wheels, WHEELS_DIR)
-        _run(container, f"{venv_script(setup.pip, setup.python)}\nrm -rf {WHEELS_DIR}", workdir="/")
-        _commit(container, tag, [f"ENV PATH={PATH}"])
+    with _container(engine, base, workdir="/", env={"PATH": PATH}) as container:
+        _put(engine, container, wheels, WHEELS_DIR)
+        _run(engine, container, f"{venv_script(setup.pip, setup.python)}\nrm -rf {WHEELS_DIR}")
+        engine.commit(container, tag)
 
 
-def _build_tree(client: DockerClient, packages: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="ostro-tree-") as scratch, _container(client, packages) as container:
+def _build_tree(engine: Engine, packages: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="ostro-tree-") as scratch,
+        _container(engine, packages, workdir=WORKDIR, env={"PATH": PATH, **setup.env}) as container,
+    ):
         unpack_source(setup.source, Path(scratch), cache)
-        _put(container, Path(scratch), WORKDIR)
-        _run(container, "\n".join([*setup.install, _COMMIT]), workdir=WORKDIR)
-        changes = [f"WORKDIR {WORKDIR}", *(f'ENV {name}="{value}"' for name, value in setup.env.items())]
-        _commit(container, tag, changes)
+        _put(engine, container, Path(scratch), WORKDIR)
+        _run(engine, container, "\n".join([*setup.install, _COMMIT]))
+        engine.commit(container, tag)
 
 
-def _export_tree(client: DockerClient, tag: str, into: Path) -> None:
+def _export_tree(engine: Engine, tag: str, into: Path) -> None:
     """Copy the installed tree out of the image and commit it again on the host, where no file of the image runs."""
-    container = client.containers.create(tag, command=["true"], network_mode="none", labels=LABELS)
-    try:
-        chunks, _ = container.get_archive(WORKDIR)
-        with tempfile.TemporaryFile() as archive:
-            for chunk in chunks:
-                archive.write(chunk)
-            archive.seek(0)
-            unpack_archive(archive, into, skip=".git")
-    finally:
-        container.remove(force=True)
+    with _container(engine, tag, workdir="/", env={}) as container, tempfile.TemporaryFile() as archive:
+        for chunk in engine.get(container, WORKDIR):
+            archive.write(chunk)
+        archive.seek(0)
+        unpack_archive(archive, into, skip=".git")
     commit_tree(into)
 
 
 @contextmanager
-def _container(client: DockerClient, image: str) -> Iterator[Container]:
-    """Run a container that waits for build steps; it ends by itself if we die."""
-    container = client.containers.run(
-        image, command=["sleep", str(LIFETIME_S)], detach=True, network_mode="none", labels=LABELS, init=True, user="0"
-    )
+def _container(engine: Engine, image: str, *, workdir: str, env: Mapping[str, str]) -> Generator[str]:
+    """Create a container whose shell takes its commands from us, and ends when we do; remove it afterwards."""
+    config = {
+        "Image": image,
+        "Entrypoint": [],
+        "Cmd": ["sh"],
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "WorkingDir": workdir,
+        "User": "0",
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "AttachStdin": True,
+        "Labels": LABELS,
+        "HostConfig": {"NetworkMode": "none"},
+    }
+    container = engine.create_container(config, f"ostro-build-{uuid.uuid4().hex[:12]}")
     try:
         yield container
     finally:
-        container.remove(force=True)
+        engine.remove_container(container)
 
 
-def _run(container: Container, script: str, *, workdir: str) -> None:
-    result = container.exec_run(["sh", "-ec", script], workdir=workdir, environment=BUILD_ENVIRONMENT, user="0")
-    if result.exit_code:
-        assert isinstance(result.output, bytes)  # an iterator only when streaming
-        output = result.output.decode("utf-8", "replace")[-ERROR_TAIL_CHARS:].strip()
-        raise SetupError(f"a build step ended with exit code {result.exit_code}:\n{script}\n{output}")
+def _run(engine: Engine, container: str, script: str) -> None:
+    """Run the container's one shell on `script`, without leaving the script or its variables in the image."""
+    exports = "\n".join(f"export {name}='{value}'" for name, value in BUILD_ENVIRONMENT.items())
+    channel = engine.attach(container)
+    output = bytearray()
+    try:
+        engine.start(container)
+        channel.send(f"{{\nset -e\n{exports}\n{script}\nexit 0\n}} </dev/null 2>&1\n".encode())
+        while piece := channel.receive(BUILD_TIMEOUT_S):
+            output += piece
+            del output[:-ERROR_TAIL_CHARS]
+        if piece is None:
+            raise SetupError(f"a build step was silent for {BUILD_TIMEOUT_S} s:\n{script}")
+    finally:
+        channel.close()
+    engine.wait(container)
+    state = engine.state(container)
+    if state is None or state.exit_code:
+        code = "nothing" if state is None else f"exit code {state.exit_code}"
+        raise SetupError(f"a build step ended with {code}:\n{script}\n{output.decode('utf-8', 'replace').strip()}")
 
 
-def _put(container: Container, folder: Path, at: str) -> None:
-    """Copy a host folder's content into the container, owned by root, with fixed dates."""
+def _put(engine: Engine, container: str, folder: Path, at: str) -> None:
+    """Copy a host folder's content into the container, owned by root."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -167,9 +172,4 @@ def _put(container: Container, folder: Path, at: str) -> None:
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(folder, arcname=at.lstrip("/"), filter=plain)
     buffer.seek(0)
-    container.put_archive("/", buffer)
-
-
-def _commit(container: Container, tag: str, changes: list[str]) -> None:
-    repository, _, name = tag.partition(":")
-    container.commit(repository=repository, tag=name, changes="\n".join([*changes, 'CMD ["sh"]']))
+    engine.put(container, "/", buffer)

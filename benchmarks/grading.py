@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ostro.benchmarks.diffs import touched_paths
-from ostro.benchmarks.environment import Environment
 from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.parsers import PARSERS, not_passing
+from ostro.benchmarks.recipe import Environment
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import open_sandbox
 from ostro.sandbox.protocol import Sandbox, SandboxSpec

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.trajectory import Event, TrajectoryError, read_events
-from ostro.benchmarks.environment import Environment
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.recipe import Environment
 from ostro.sandbox.git_process import must, run_git
 
 STDERR_TAIL_CHARS = 4000
@@ -76,7 +76,7 @@ def run_ostro(
     command += ["--test", instance.environment.test_cmd, "--out", str(folder), "--output", "json", *flags]
     # Nothing of the caller's configuration may change what is measured; the environment needs no set-up any more.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OSTRO_")}
-    variables = inherited | {"OSTRO_HOME": str(home), "OSTRO_SETUP": "[]", "XDG_CONFIG_HOME": str(scratch / "config")}
+    variables = inherited | {"OSTRO_HOME": str(home), "OSTRO_SETUP": "\n", "XDG_CONFIG_HOME": str(scratch / "config")}
     done = subprocess.run(
         command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
     )

@@ -8,6 +8,7 @@ from the row and the base tree; nothing is written for one instance. Pure but fo
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def _replacement(old: str, new: str, text: str) -> Replacement:
 def _change(file: FileDiff, tree: Path, what: str) -> list[Turn]:
     """Return the turns that bring one file to what the diff makes of it."""
     if file.new_path is None:
-        return [_turn(f"{file.path} goes.", ("bash", {"command": f"rm -- '{file.path}'"}))]
+        return [_turn(f"{file.path} goes.", ("bash", {"command": f"rm -- {shlex.quote(file.path)}"}))]
     if file.old_path is None:
         content = apply_hunks("", file.hunks)
         return [_turn(f"I write {what}.", _editor("create", file.path, file_text=content))]
@@ -134,12 +135,13 @@ def _change(file: FileDiff, tree: Path, what: str) -> list[Turn]:
 
 
 def _search(file: FileDiff, tree: Path) -> tuple[str, dict[str, Any]]:
-    return "search", {"pattern": _symbol(file, tree)}
+    symbol = _symbol(file, tree)
+    return "search", {"pattern": symbol, "kind": "symbol" if symbol.isidentifier() else "text"}
 
 
 def _symbol(file: FileDiff, tree: Path) -> str:
     """Return the name that a reader of the issue would look for: the definition around the first change."""
-    if file.old_path is None or not file.hunks:
+    if file.old_path is None:
         return Path(file.path).stem
     hunk = file.hunks[0]
     above = split_lines(_read(tree, file.path))[: max(hunk.start, 1)]

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -110,7 +110,7 @@ class Exchange:
 
     def events(self) -> list[dict[str, Any]]:
         """The chunks in which `answer` is streamed."""
-        options = self.request.body.get("stream_options") or {}
+        options: dict[str, Any] = self.request.body.get("stream_options") or {}
         return stream_events(
             self.answer,
             include_usage=bool(options.get("include_usage")),
@@ -246,7 +246,7 @@ class ScriptedEndpoint:
             body=body,
         )
         fault = self._fault_for(recorded, turn)
-        recorded = Recorded(**{**recorded.__dict__, "fault": fault})
+        recorded = replace(recorded, fault=fault)
         with self._lock:
             self.requests.append(recorded)
         exchange = Exchange(self, connection, recorded, completion(turn, turn_number, body, self.model))
@@ -342,8 +342,8 @@ def main(argv: Sequence[str] | None = None, known_faults: Mapping[str, Fault] | 
     parser.add_argument("--record", type=Path, help="write one JSON line a request to this file at the end")
     given = parser.parse_args(argv)
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
     turns = json.loads(given.turns.read_text())
     with ScriptedEndpoint(
         turns, faults=given.fault, known_faults=known_faults, latency_s=given.latency, port=given.port

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any
 
 CREATED = 1_700_000_000
@@ -31,7 +32,7 @@ class HttpConnection:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._reader = connected.makefile("rb", buffering=65536)
+        self._reader = BufferedReader(connected.makefile("rb", buffering=0), 65536)
         self.closed = False
 
     def receive(self) -> HttpRequest | None:

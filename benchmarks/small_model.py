@@ -28,13 +28,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ostro.agent.errors import ModelError, OstroError
-from ostro.agent.record.trajectory import Event, Observed, Planned, TrajectoryError
+from ostro.agent.record.trajectory import Event, Planned, TrajectoryError
 from ostro.benchmarks.diffs import touched_paths
 from ostro.benchmarks.drive_instances import DEFAULT_HOME
-from ostro.benchmarks.environment import Environment, Flavour, build_environment
+from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import Instance, read_instances
 from ostro.benchmarks.ostro_run import run_ostro
+from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.sandbox.git_process import must, run_git
 from ostro.sandbox.protocol import SandboxError
 
@@ -43,6 +44,9 @@ TEMPERATURE = 0.15
 REQUEST_TIMEOUT_S = 600.0
 OVERRUN_S = 120.0
 """What a run may take over its own time limit: the tests before and after, and the sandbox's start and end."""
+
+REFUSED = "refused_"
+"""How the names of the intake's refusing stages begin (agent/intake.py)."""
 
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -69,8 +73,9 @@ class Measured(BaseModel):
         valid: a report was printed, its outcome is typed, and the trajectory's chain holds.
         calls: how many calls the model made, wherever it wrote them.
         as_text: those that stood in the content instead of in `tool_calls`.
-        refused: observations that told the model of a call that could not be run or failed.
-        repairs: how often each stage of the intake mended or refused a call.
+        repaired: how often a stage of the intake mended something of a call.
+        refused: how often it had to refuse one.
+        repairs: both, by stage, as the report has them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -83,6 +88,7 @@ class Measured(BaseModel):
     steps: int = 0
     calls: int = 0
     as_text: int = 0
+    repaired: int = 0
     refused: int = 0
     repairs: dict[str, int] = Field(default_factory=dict)
     seconds: float = 0.0
@@ -99,7 +105,8 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
         instance, environment, flags, scratch=scratch, home=plan.home, timeout_s=plan.time_s + OVERRUN_S
     )
     seconds = round(time.monotonic() - started, 1)
-    problem, events = "", ()
+    problem = ""
+    events: tuple[Event, ...] = ()
     try:
         events = finished.events()
     except TrajectoryError as error:
@@ -108,6 +115,7 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
     if report is None:
         problem = f"no report, exit code {finished.exit_code}: {finished.stderr}"
     patch = finished.patch or finished.salvaged
+    repairs = dict(report.repairs) if report else {}
     return Measured(
         instance_id=instance.instance_id,
         outcome=report.outcome if report else "",
@@ -117,8 +125,9 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
         steps=report.steps if report else 0,
         calls=_raw_calls(events),
         as_text=_raw_calls(events, source="content"),
-        refused=sum(isinstance(event, Observed) and not event.ok for event in events),
-        repairs=dict(report.repairs) if report else {},
+        repaired=sum(times for stage, times in repairs.items() if not stage.startswith(REFUSED)),
+        refused=sum(times for stage, times in repairs.items() if stage.startswith(REFUSED)),
+        repairs=repairs,
         seconds=seconds,
         problem=problem or (report.error.message if report and report.error else ""),
     )
@@ -213,17 +222,19 @@ def _replaced(environment: Environment, path: str, content: str, scratch: Path) 
 
 def table(results: Sequence[Measured]) -> str:
     """Return the results as lines of text, one row a line, and the totals."""
-    lines = [f"{'instance':24} {'outcome':14} {'resolved':8} {'valid':5} steps calls text refused     s"]
+    lines = [f"{'instance':24} {'outcome':14} {'resolved':8} {'valid':5} steps calls text repaired refused     s"]
     for one in results:
+        problem = f"  {one.problem}" if one.problem else ""
         marks = ("yes" if one.resolved else "no", "yes" if one.valid else "NO")
         lines.append(
             f"{one.instance_id:24} {one.outcome:14} {marks[0]:8} {marks[1]:5} {one.steps:5} {one.calls:5} "
-            f"{one.as_text:4} {one.refused:7} {one.seconds:5.0f}{'  ' + one.problem if one.problem else ''}"
+            f"{one.as_text:4} {one.repaired:8} {one.refused:7} {one.seconds:5.0f}{problem}"
         )
     repairs = sum((Counter(one.repairs) for one in results), Counter[str]())
     totals = f"{sum(one.resolved for one in results)} of {len(results)} resolved"
     totals += f"; {sum(one.valid for one in results)} valid; {sum(one.calls for one in results)} calls"
-    totals += f", {sum(one.as_text for one in results)} as text, {sum(one.refused for one in results)} refused"
+    totals += f", {sum(one.as_text for one in results)} as text, {sum(one.repaired for one in results)} repaired"
+    totals += f", {sum(one.refused for one in results)} refused"
     return "\n".join([*lines, totals, f"intake stages: {dict(sorted(repairs.items()))}"])
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -48,7 +48,7 @@ def content_key(*parts: object) -> str:
 
 
 @contextmanager
-def built_once(folder: Path) -> Iterator[Path | None]:
+def built_once(folder: Path) -> Generator[Path | None]:
     """Yield a scratch folder that becomes `folder` when the block succeeds, or None when `folder` is there already.
 
     A crash or an error leaves `folder` absent, never half made; of two that build it at once, one wins.

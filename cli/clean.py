@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ostro.cli.options import output_option, print_json
+from ostro.cli.options import examples, output_option, print_json
 
 DAY_S = 86_400.0
 IMAGE_PREFIX = "ostro/"
@@ -33,7 +33,13 @@ class Item:
     remove: Callable[[], None] = field(repr=False)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro clean                               only look",
+        "ostro clean --runs --older-than 30",
+        "ostro clean --all --dry-run",
+    ),
+)
 @click.option("--runs", is_flag=True, help="Run folders: trajectories, patches, outputs. Branches stay.")
 @click.option("--checkpoints", is_flag=True, help="Only the saved workspaces of finished runs; the runs stay.")
 @click.option("--trees", is_flag=True, help="Environments of the embedded sandbox, clones and caches.")
@@ -43,14 +49,7 @@ class Item:
 @click.option("--dry-run", is_flag=True, help="Say what would go, remove nothing.")
 @output_option
 def command(older_than: float, everything: bool, dry_run: bool, output: str, **kinds: bool) -> int:
-    r"""Show what is kept on the disk, and remove the kinds that are named. A run that works is never removed.
-
-    \b
-    Examples:
-      ostro clean                               only look
-      ostro clean --runs --older-than 30
-      ostro clean --all --dry-run
-    """
+    """Show what is kept on the disk, and remove the kinds that are named. A run that works is never removed."""
     from ostro.agent.config_sources import load
 
     home = load().settings.home

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ostro.cli.options import output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
 from ostro.cli.terminal import DIM, one_line, paint, wants_color
 
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "ostro config",
+        "ostro config --repo . --output json",
+    ),
+)
 @click.option("--repo", type=click.Path(path_type=Path), help="Also read this repository's ostro.toml.")
 @settings_options()
 @output_option
 def command(repo: Path | None, output: str, **values: object) -> int:
-    r"""Show every setting, its value and where it came from.
+    """Show every setting, its value and where it came from.
 
     Later wins: defaults, the user's file, the repository's ostro.toml or [tool.ostro], OSTRO_* variables, flags.
-
-    \b
-    Examples:
-      ostro config
-      ostro config --repo . --output json
     """
     import sys
 
@@ -45,12 +49,12 @@ def command(repo: Path | None, output: str, **values: object) -> int:
     return 0
 
 
-def text_of(value: object) -> str:
+def text_of(value: JsonValue) -> str:
     """Write a value as a configuration file would hold it."""
     if value is None:
         return "(unset)"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return "[" + ", ".join(text_of(item) for item in value) + "]"
     return repr(value) if isinstance(value, str) else str(value)

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostro.cli.options import MODEL_FLAGS, output_option, settings_flags, settings_options
+from ostro.cli.options import MODEL_FLAGS, examples, output_option, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.config import Settings
     from ostro.cli.render import Progress
 
 BUNDLED = Path(__file__).parent / "bundled"
-SCRIPTED = (
-    "Scripted demo: a bundled script plays the model over real HTTP; no model is asked (`ostro demo --live` asks one)."
-)
+SCRIPTED = "Scripted demo: a bundled script plays the model over real HTTP (`ostro demo --live` asks a real one)."
 LIVE = "Live demo: {model} at {endpoint} works on the bundled repository."
 UNPROTECTED = (
     "NO SANDBOX: this machine has no container engine and forbids namespaces. Repository and model of the demo are"
@@ -30,21 +28,21 @@ UNPROTECTED = (
 SCRIPT_FLAGS = {"model": "scripted", "price": (0.0, 0.0)}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro demo",
+        "ostro demo --live --model devstral-small-2",
+    ),
+)
 @click.option("--live", is_flag=True, help="Ask the configured model instead of the script, after a probe.")
 @settings_options(*MODEL_FLAGS, "sandbox", "image", "budget", "steps", "time")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one by default.")
 @output_option
 def command(live: bool, out: Path | None, output: str, **values: object) -> int:
-    r"""Do the main job on a small bundled repository with a bug; needs no key, no network, no engine.
+    """Do the main job on a small bundled repository with a bug; needs no key, no network, no engine.
 
     The script uses the tools as a model would: look, search, reproduce, edit, test, submit. The repository is made
     in a temporary folder and stays there for you to look at.
-
-    \b
-    Examples:
-      ostro demo
-      ostro demo --live --model devstral-small-2
     """
     from ostro.cli.render import Progress
 
@@ -90,7 +88,7 @@ def _run(flags: dict[str, Any], out: Path | None, output: str, progress: Progres
     settings, warnings = _with_sandbox(found.settings, progress)
     task = read_task(folder, issue=str(BUNDLED / "issue.md"), text=None)
     request = RunRequest(repository=folder, task=task, settings=settings, out=out, warnings=warnings)
-    return show(run(request, progress), output, repository=folder)
+    return show(run(request, progress, progress.say), output, repository=folder)
 
 
 def make_repository(folder: Path) -> Path:
@@ -112,8 +110,20 @@ def _with_sandbox(settings: Settings, progress: Progress) -> tuple[Settings, tup
     reason = _namespaces_refused()
     if not reason:
         return settings.model_copy(update={"sandbox": "local"}), ()
-    progress.say(f"{UNPROTECTED} ({reason})")
+    progress.say(f"{UNPROTECTED} ({reason})", alarm=True)
     return settings.model_copy(update={"sandbox": "none"}), (UNPROTECTED,)
+
+
+def _namespaces_refused() -> str:
+    """Say why this machine cannot have the embedded sandbox; "" when it can."""
+    from ostro.sandbox.local import find_means
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        find_means()
+    except SandboxError as error:
+        return str(error)
+    return ""
 
 
 def _engine_is_ready() -> bool:

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +21,14 @@ from typing import Self
 import click
 
 USAGE = 2
-SANDBOX = 5
-STORAGE = 6
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+EXEC_SANDBOX = 125
+"""Of `ostro exec`, whose other codes are the command's own."""
+
+ENVIRONMENT_ENDINGS = ("sandbox_error", "workspace_lost", "disk_full", "preflight_failed")
 REPORTING_COMMANDS = ("run", "demo")
 """Commands whose JSON object is a run report, also when they fail before there is a run."""
 
@@ -84,6 +86,8 @@ class Boundary:
         if isinstance(error, SystemExit):
             return error.code if isinstance(error.code, int) else USAGE
         failure = failure_of(error)
+        if _command(self.arguments) == "exec" and failure.ending in ENVIRONMENT_ENDINGS:
+            failure = replace(failure, exit_code=EXEC_SANDBOX)
         if wants_json(self.arguments):
             print(json.dumps(_json_of(failure, self.arguments)))  # noqa: T201  # the data of the command
         else:
@@ -114,24 +118,16 @@ def _usage_failure(error: click.ClickException) -> Failure:
 
 
 def _own_failure(error: BaseException) -> Failure | None:
-    # imported here: the front door of `--help` must not pay for the rooms
-    from ostro.agent.errors import ModelError, OstroError, PreflightError
+    # imported here: `--help` must not pay for the rooms
+    from ostro.agent.attempt import outcome_of_error
+    from ostro.agent.errors import OstroError
+    from ostro.agent.outcome import Ending
     from ostro.sandbox.protocol import RepositoryError, SandboxError
 
-    message = str(error)
-    if isinstance(error, RepositoryError):
-        return Failure("RepositoryError", message, error.mend, USAGE, "usage")
-    if isinstance(error, SandboxError):
-        if error.kind == "disk_full":
-            return Failure(error.kind, message, error.mend, STORAGE, "disk_full")
-        ending = "workspace_lost" if error.kind == "workspace_lost" else "sandbox_error"
-        return Failure(error.kind, message, error.mend, SANDBOX, ending)
-    if isinstance(error, OstroError):
-        by_class: Mapping[type[OstroError], str] = {ModelError: "model_error", PreflightError: "preflight_failed"}
-        by_code = {USAGE: "usage", STORAGE: "storage_error", INTERRUPTED: "interrupted"}
-        ending = by_class.get(type(error)) or by_code.get(error.exit_code, "internal_error")
-        return Failure(error.kind, message, error.mend, error.exit_code, ending)
-    return None
+    if not isinstance(error, OstroError | SandboxError):
+        return None
+    ending = Ending.USAGE if isinstance(error, RepositoryError) else outcome_of_error(error).ending
+    return Failure(error.kind, str(error), error.mend, ending.exit_code, ending.value)
 
 
 def _bug_failure(error: BaseException) -> Failure:
@@ -160,8 +156,7 @@ def _write_report(error: BaseException) -> Path | None:
 
 def _json_of(failure: Failure, arguments: Sequence[str]) -> dict[str, object]:
     error = {"kind": failure.kind, "message": failure.message, "mend": failure.mend}
-    command = next((word for word in arguments if not word.startswith("-")), "")
-    if command not in REPORTING_COMMANDS:
+    if _command(arguments) not in REPORTING_COMMANDS:
         return {"schema": 1, "exit_code": failure.exit_code, "error": error}
     from ostro.agent.outcome import Ending, ErrorReport, RunReport
 
@@ -170,6 +165,10 @@ def _json_of(failure: Failure, arguments: Sequence[str]) -> dict[str, object]:
     )
     found: dict[str, object] = report.model_dump(mode="json", by_alias=True)
     return found
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
 
 
 def _leave_pipe() -> int:

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 import click
 
 from ostro.cli.errors import BROKEN_PIPE, Boundary
+from ostro.cli.options import examples
 
 COMMANDS = {
     "run": "Work on an issue; leave a tested patch on a branch.",
@@ -69,18 +70,19 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.command(cls=LazyGroup, context_settings=CONTEXT)
+@click.command(
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    epilog=examples(
+        "ostro demo                                see it work, no key needed",
+        "ostro doctor                              is this machine fit?",
+        "ostro run --repo . --issue 42             work on issue 42 of the repository's origin",
+        'ostro run --repo . --task "Fix ..."       or on a sentence of yours',
+    ),
+)
 @click.version_option(package_name="ostro", message="ostro %(version)s")
 def cli() -> None:
-    r"""Ostro: an issue in, a reviewed and tested patch on a branch out.
-
-    \b
-    Examples:
-      ostro demo                                see it work, no key needed
-      ostro doctor                              is this machine fit?
-      ostro run --repo . --issue 42             work on issue 42 of the repository's origin
-      ostro run --repo . --task "Fix ..."       or on a sentence of yours
-    """
+    """Ostro: an issue in, a reviewed and tested patch on a branch out."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ostro.cli.options import output_option, print_json
+from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
     from ostro.agent.model.catalogue import Catalogue
     from ostro.agent.model.profile import EndpointProfile, ModelEntry
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro models",
+        "ostro models --endpoint mistral --output json",
+    ),
+)
 @click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
 @output_option
 def command(endpoint: str | None, output: str) -> int:
-    r"""List the models, endpoints, prices and key variables that are known.
+    """List the models, endpoints, prices and key variables that are known.
 
     Any OpenAI-compatible base URL works as --endpoint too; give --price with it. Prices are dollars per million
     tokens. A catalogue.toml beside your configuration file adds to the list or corrects it.
-
-    \b
-    Examples:
-      ostro models
-      ostro models --endpoint mistral --output json
     """
     from ostro.agent.model.catalogue import find_endpoint, load_catalogue, user_files
 
@@ -63,7 +63,7 @@ def _lines(catalogue: Catalogue, name: str) -> list[str]:
     key = f"key in {found}" if found else f"no key; set {' or '.join(profile.key_variables)}"
     lines = [f"{name}: {profile.label}, {profile.base_url} ({'no key needed' if profile.local else key})"]
     lines += [_line(entry) for entry in catalogue.entries(name)]
-    return lines + ([f"  {profile.recipe}"] if profile.recipe else [])
+    return lines + ([f"  start one: {profile.recipe}"] if profile.recipe else [])
 
 
 def _line(entry: ModelEntry) -> str:

@@ -51,6 +51,11 @@ def settings_flags(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value or None if name == "setup" else value for name, value in values.items() if name in _SETTINGS}
 
 
+def examples(*lines: str) -> str:
+    """Return the closing text of a help page; the first character keeps click from filling the lines."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
 output_option = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="What stdout holds."
 )

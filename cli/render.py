@@ -10,6 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -42,21 +43,31 @@ from ostro.cli.terminal import (
     is_terminal,
     one_line,
     paint,
+    printable,
     seconds,
     wants_color,
 )
 
 REDRAW_S = 0.25
+PLAIN_WIDTH = 160
+"""Longest line where there is no terminal."""
+
+INDENT = " " * 5
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+ABOUT = ("command", "args", "path", "pattern", "summary")
+"""Arguments that say what a call is about, in the order of a command line."""
+
+COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
 STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
 
 
 def describe_call(name: str, arguments: Mapping[str, JsonValue]) -> str:
     """Say in a few words what a call does: the tool, then what it is about."""
-    first = [str(arguments[key]) for key in ("command", "args", "path", "pattern", "summary") if arguments.get(key)]
-    if not first and arguments:
-        first = [str(next(iter(arguments.values())))]
-    return " ".join([name, *first])
+    about = [value for key in ABOUT if isinstance(value := arguments.get(key), str) and value]
+    counted = [
+        f"{len(value)} {key}" for key, value in arguments.items() if isinstance(value, list) and key not in ABOUT
+    ]
+    return " ".join([name, *(about or counted)])
 
 
 class Progress:
@@ -68,10 +79,12 @@ class Progress:
         self._live = is_terminal(stream)
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._redraw, name="progress", daemon=True)
+        self._thread = threading.Thread(target=self._keep_drawing, name="progress", daemon=True)
         self._started = time.monotonic()
         self._doing = "starting"
         self._steps, self._limit, self._tokens, self._cost = 0, 0, 0, 0.0
+        self._frame = 0
+        self._unnumbered = -1  # a turn whose number is still to be shown: the model said nothing
         self._calls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -82,10 +95,14 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.pause()
+
+    def pause(self) -> None:
+        """Take the live line away for good: something else writes from now on."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._erase()
+            self._erase()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -97,11 +114,12 @@ class Progress:
                 self._stream.write(line + "\n")
                 self._stream.flush()
 
-    def say(self, text: str) -> None:
-        """Show a line that is no event: a clone, a warning."""
+    def say(self, text: str, *, alarm: bool = False) -> None:
+        """Show a line that is no event: a clone, a pull; in red when it is an `alarm`."""
+        line = printable(" ".join(text.split()))
         with self._lock:
             self._erase()
-            self._stream.write(one_line(text, max(40, columns() - 1) if self._live else 2000) + "\n")
+            self._stream.write(paint(line, BOLD, RED, on=self._color and alarm) + "\n")
             self._stream.flush()
 
     def _account(self, event: Event) -> None:
@@ -128,24 +146,33 @@ class Progress:
                 pass
 
     def _line(self, event: Event) -> str:
-        text, color = line_of(event, self._calls)
-        if not text:
+        line = line_of(event, self._calls)
+        if isinstance(event, Planned):
+            self._unnumbered = event.turn if line is None else -1
+        if line is None:
             return ""
-        width = columns() - 1 if self._live else 160
-        return paint(one_line_keep(text, width), *([color] if color else []), on=self._color)
+        if isinstance(event, Observed) and event.turn == self._unnumbered:
+            line = replace(line, label=f"{event.turn + 1:>3}{line.label[3:]}")
+            self._unnumbered = -1
+        width = columns() - 1 if self._live else PLAIN_WIDTH
+        text = line.label + one_line(line.text, max(20, width - len(line.label)))
+        return paint(text, *([line.color] if line.color else []), on=self._color)
 
-    def _redraw(self) -> None:
-        frame = 0
+    def _keep_drawing(self) -> None:
         while not self._stop.wait(REDRAW_S):
-            frame += 1
-            with self._lock:
-                spent = seconds(time.monotonic() - self._started)
-                limit = f"/{self._limit}" if self._limit else ""
-                figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
-                text = one_line(figures + self._doing, max(20, columns() - 4))
-                spin = paint(SPINNER[frame % len(SPINNER)], BLUE, on=self._color)
-                self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
-                self._stream.flush()
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the live line anew: on a terminal, how far the run is and what it does now."""
+        with self._lock:
+            self._frame += 1
+            spent = seconds(time.monotonic() - self._started)
+            limit = f"/{self._limit}" if self._limit else ""
+            figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
+            text = one_line(figures + self._doing, max(20, columns() - 4))
+            spin = paint(SPINNER[self._frame % len(SPINNER)], BLUE, on=self._color)
+            self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
+            self._stream.flush()
 
     def _erase(self) -> None:
         if self._live:
@@ -153,56 +180,59 @@ class Progress:
             self._stream.flush()
 
 
-def one_line_keep(text: str, width: int) -> str:
-    """Cut to `width` like `one_line`, but keep the leading indentation and columns."""
-    indent = len(text) - len(text.lstrip(" "))
-    return " " * indent + one_line(text, max(10, width - indent))
+@dataclass(frozen=True)
+class Line:
+    """A permanent line: a label of our own, then text that may come from anywhere."""
+
+    label: str
+    text: str
+    color: str = ""
 
 
-def line_of(event: Event, calls: Mapping[str, str]) -> tuple[str, str]:
-    """Return the permanent line of an event and its colour; ("", "") where it needs none.
+def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
+    """Return the permanent line of an event; None where it needs none.
 
     Args:
         event: what happened.
         calls: call id -> what the call does, for the line of its observation.
     """
-    line = ("", "")
+    line: Line | None = None
     match event:
         case RunStarted():
-            line = f"{event.model} at {event.endpoint}; sandbox: {event.sandbox_description or event.sandbox}", BOLD
+            where = event.sandbox_description or event.sandbox
+            line = Line("", f"{event.model} at {event.base_url}; sandbox: {where}", BOLD)
         case Planned() if event.text.strip():
-            line = f"{event.turn + 1:>3}  {event.text}", ""
+            line = Line(f"{event.turn + 1:>3}  ", event.text)
         case Observed():
             line = _observed_line(event, calls.get(event.call_id, event.name))
         case Retried():
-            line = f"     the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}", YELLOW
+            detail = f"the endpoint failed ({event.kind}: {event.detail}); again in {seconds(event.wait_s)}"
+            line = Line(INDENT, detail, YELLOW)
         case Tested():
-            line = f"tests {event.phase} the patch: {status_of(event.result)}  {event.command}", _color(event.result)
+            told = f"tests {event.phase} the patch: {status_of(event.result)}; {event.command}"
+            line = Line("", told, STATUS_COLOR[event.result.status])
         case Limited():
-            line = f"     {event.limit}: {event.detail}", YELLOW
+            line = Line(INDENT, f"{event.limit}: {event.detail}", YELLOW)
         case Nudged():
-            line = f"     {event.kind}: {event.text}", YELLOW
+            line = Line(INDENT, f"{event.kind}: {event.text}", YELLOW)
         case Noted():
-            line = f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM
+            line = Line("", f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM)
         case _:
             pass
     return line
 
 
-def _observed_line(event: Observed, call: str) -> tuple[str, str]:
+def _observed_line(event: Observed, call: str) -> Line:
     code = event.data.get("exit_code")
     shown = f"exit {code}" if isinstance(code, int) and code else "ok" if event.ok else "failed"
-    return f"     {shown:<7} {seconds(event.duration_s):>6}  {call}", "" if event.ok else YELLOW
+    return Line(f"{INDENT}{shown:<8} {seconds(event.duration_s):>6}  ", call, YELLOW if code or not event.ok else DIM)
 
 
 def status_of(result: TestRun) -> str:
     """Say how a test run went, in a word and the runner's own last line."""
-    word = {"not_run": "not run"}.get(result.status, result.status)
-    return f"{word} ({result.summary})" if result.summary else word
-
-
-def _color(result: TestRun) -> str:
-    return STATUS_COLOR[result.status]
+    word = result.status.replace("_", " ")
+    lines = [line for line in result.summary.splitlines() if line.strip()]
+    return f"{word} ({one_line(lines[-1], 80)})" if lines else word
 
 
 def summary(report: RunReport, *, color: bool, repository: Path | None = None) -> str:
@@ -230,7 +260,7 @@ def summary(report: RunReport, *, color: bool, repository: Path | None = None) -
 def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
     tokens = report.tokens
     cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
-    spent = f"{dollars(report.cost_usd)} ({report.cost_source})"
+    spent = f"{dollars(report.cost_usd)} {COST_SOURCES.get(report.cost_source, report.cost_source)}"
     count = len(report.files_changed)
     return [
         ("branch", f"{report.branch} ({report.commit[:10]})" if report.branch and report.commit else ""),
@@ -248,19 +278,18 @@ def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
 def _tests(tests: TestedPatch, *, color: bool) -> str:
     if not tests.command:
         return "no test command known; give one with --test"
-    before = paint(status_of(tests.before), _color(tests.before), on=color)
-    after = paint(status_of(tests.after), _color(tests.after), on=color)
+    before = paint(status_of(tests.before), STATUS_COLOR[tests.before.status], on=color)
+    after = paint(status_of(tests.after), STATUS_COLOR[tests.after.status], on=color)
     return f"{tests.command}: {before} before, {after} after"
 
 
 def next_commands(report: RunReport, repository: Path | None = None) -> list[str]:
     """Return what a user may want to type now; `repository` is where, None for the current folder."""
-    git = f"git -C {shlex.quote(str(repository))}" if repository else "git"
-    commands: list[str] = []
+    commands = [f"cd {shlex.quote(str(repository))}"] if repository else []
     if report.branch:
-        commands += [f"{git} diff HEAD...{report.branch}", f"{git} merge {report.branch}"]
+        commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
     elif report.patch:
-        commands.append(f"{git} apply {shlex.quote(report.patch)}")
+        commands.append(f"git apply {shlex.quote(report.patch)}")
     if report.run:
         commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
     return commands

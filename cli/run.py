@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ostro.cli.options import output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
     from ostro.agent.outcome import RunReport
+    from ostro.agent.session import TestSource
     from ostro.agent.task import Task
     from ostro.cli.render import Progress
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro run --repo . --issue 42",
+        'ostro run --repo . --issue bug.md --test "pytest -q" --budget 0.50',
+        "ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7",
+        'ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0',
+    ),
+)
 @click.option("--repo", default=".", show_default=True, metavar="PATH|URL", help="The repository to work on.")
 @click.option("--issue", metavar="ISSUE", help="A number of the origin's issues, a URL, a text file, or - for stdin.")
 @click.option("--task", metavar="TEXT", help="What to do, instead of an issue.")
@@ -25,27 +33,20 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="The run folder; a new one by default.")
 @output_option
 def command(repo: str, issue: str | None, task: str | None, out: Path | None, output: str, **values: object) -> int:
-    r"""Work on an issue and leave a branch with one commit, a patch file and a run folder.
+    """Work on an issue and leave a branch with one commit, a patch file and a run folder.
 
     Your working tree, index and current branch are not touched. The key of --endpoint is OSTRO_API_KEY; each
     catalogued endpoint has its own variable (`ostro models`). Exit codes: 0 a patch was submitted, 1 no patch,
     2 bad input, 3 a limit, 4 the model, 5 the sandbox, 6 the disk, 70 a bug, 130 interrupted.
-
-    \b
-    Examples:
-      ostro run --repo . --issue 42
-      ostro run --repo . --issue bug.md --test "pytest -q" --budget 0.50
-      ostro run --repo https://github.com/o/r --issue https://github.com/o/r/issues/7
-      ostro run --repo . --task "Fix the typo in --help" --endpoint http://localhost:8080/v1 --model m --price 0,0
     """
+    if (issue is None) == (task is None):
+        raise click.UsageError("give either --issue or --task", click.get_current_context())
     from ostro.agent.session import RunRequest, run
     from ostro.cli.render import Progress
 
-    if (issue is None) == (task is None):
-        raise click.UsageError("give either --issue or --task", click.get_current_context())
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
-        source = "flag" if found.origins["test"] == "--test" else "config"
+        source: TestSource = "flag" if found.origins["test"] == "--test" else "config"
         request = RunRequest(
             repository=folder,
             task=read_task(folder, issue=issue, text=task),
@@ -54,7 +55,7 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
             test_source=source,
             warnings=found.warnings,
         )
-        report = run(request, progress)
+        report = run(request, progress, progress.say)
     return show(report, output)
 
 

@@ -7,22 +7,21 @@ from pathlib import Path
 
 import click
 
-from ostro.cli.options import output_option, print_json
+from ostro.cli.options import examples, output_option, print_json
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro runs",
+        "ostro runs last",
+        "ostro runs last --output json",
+    ),
+)
 @click.argument("run", required=False)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
 @output_option
 def command(run: str | None, limit: int, output: str) -> int:
-    r"""List the runs, or show one: RUN is `last`, an id, the beginning of an id, or a run folder.
-
-    \b
-    Examples:
-      ostro runs
-      ostro runs last
-      ostro runs last --output json
-    """
+    """List the runs, or show one: RUN is `last`, an id, the beginning of an id, or a run folder."""
     from ostro.agent.config_sources import load
 
     home = load().settings.home

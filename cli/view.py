@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ostro.cli.options import output_option, print_json
+from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
     from ostro.agent.record.trajectory import Event
@@ -18,20 +18,20 @@ SHOWN_LINES = 30
 """Lines of a text that are shown without --full."""
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "ostro view last",
+        "ostro view last --step 3 --full",
+    ),
+)
 @click.argument("run", default="last")
 @click.option("--step", type=click.IntRange(min=1), metavar="N", help="Only this step.")
 @click.option("--full", is_flag=True, help=f"Show every line, not the first {SHOWN_LINES} of a text.")
 @output_option
 def command(run: str, step: int | None, full: bool, output: str) -> int:
-    r"""Show a run step by step: what the model said, its calls, what came back, and the patch.
+    """Show a run step by step: what the model said, its calls, what came back, and the patch.
 
     RUN is `last`, an id, the beginning of an id, or a run folder.
-
-    \b
-    Examples:
-      ostro view last
-      ostro view last --step 3 --full
     """
     from ostro.agent.config_sources import load
     from ostro.cli.store import find_run

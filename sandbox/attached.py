@@ -10,7 +10,6 @@ import shutil
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from ostro.sandbox import fileio, jobs, patch, snapshot, workspace
@@ -166,14 +165,14 @@ class AttachedSandbox(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:
         """See `Sandbox.fork`."""
-        sibling = self._sibling(replace(self._spec, run_id=run_id, state_dir=state_dir)).open(empty=True)
+        # Where the image holds the workspace, that is the base, and the sibling takes stock of it.
+        empty = self._spec.base_git is not None
+        sibling = self._sibling(replace(self._spec, run_id=run_id, state_dir=state_dir)).open(empty=empty)
         try:
             self._fill(sibling)
             workspace.adopt(sibling._request, sibling._place)  # noqa: SLF001  # same class

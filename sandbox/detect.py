@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from ostro.sandbox.image import PUBLIC_IMAGES
 from ostro.sandbox.plain_data import as_list, as_table, text_of
 from ostro.sandbox.requirements import python_commands, python_version
 
@@ -44,14 +45,10 @@ _READ = re.compile(
     r"|requirements[^/]*\.txt|[^/]*-requirements\.txt|requirements/[^/]+\.txt|constraints[^/]*\.txt"
     r"|package(-lock)?\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|\.npmrc|go\.(mod|sum)"
     r"|Cargo\.(toml|lock)|rust-toolchain(\.toml)?|\.python-version|(GNUm|M|m)akefile"
-    r"|\.devcontainer\.json|\.devcontainer/devcontainer\.json|Dockerfile|\.devcontainer/Dockerfile)"
+    r"|\.devcontainer\.json|\.devcontainer/devcontainer\.json|(.*/)?Dockerfile[^/]*)"
 )
 _TARGET = re.compile(r"^([A-Za-z0-9_.-]+)[ \t]*:(?!=)", re.MULTILINE)
-_DEFAULT_IMAGES: Mapping[Language, str] = {
-    "javascript": "node:22-bookworm",
-    "go": "golang:1-bookworm",
-    "rust": "rust:1-bookworm",
-}
+_FROM = re.compile(r"^FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,9 @@ class ImageChoice:
     """Which container image a task runs in.
 
     Attributes:
-        image: name to pull, or None.
-        dockerfile: path in the repository of a file to build the image from, or None.
+        image: name to pull; None where the build file hides it.
+        dockerfile: path in the repository of the build file that it comes from, or None. It is not built: that
+            would run the repository's commands outside of any sandbox, with the engine's network.
         source: who said so: flag, devcontainer, dockerfile or the detected language.
     """
 
@@ -114,11 +112,11 @@ def detect_image(tree: Tree, *, configured: str | None = None) -> ImageChoice:
         if choice:
             return choice
     if "Dockerfile" in tree.names:
-        return ImageChoice(None, "Dockerfile", "dockerfile")
+        return ImageChoice(base_image_of(tree.text.get("Dockerfile", "")), "Dockerfile", "dockerfile")
     language = detect_language(tree)
     if language == "python":
         return ImageChoice(f"python:{python_version(tree.text)}-bookworm", None, "language")
-    return ImageChoice(_DEFAULT_IMAGES.get(language, "buildpack-deps:bookworm"), None, "language")
+    return ImageChoice(PUBLIC_IMAGES.get(language, "buildpack-deps:bookworm"), None, "language")
 
 
 def _from_devcontainer(tree: Tree, path: str) -> ImageChoice | None:
@@ -128,7 +126,20 @@ def _from_devcontainer(tree: Tree, path: str) -> ImageChoice | None:
         return ImageChoice(image, None, "devcontainer")
     file = text_of(as_table(settings.get("build")).get("dockerfile")) or text_of(settings.get("dockerFile"))
     dockerfile = _joined(PurePosixPath(path).parent, file)
-    return ImageChoice(None, dockerfile, "devcontainer") if dockerfile in tree.names else None
+    if dockerfile not in tree.names:
+        return None
+    return ImageChoice(base_image_of(tree.text.get(dockerfile, "")), dockerfile, "devcontainer")
+
+
+def base_image_of(dockerfile: str) -> str | None:
+    """Return the image that the last stage of a Dockerfile starts from, None where a variable or `scratch` hides it."""
+    stages: dict[str, str] = {}
+    last = ""
+    for match in _FROM.finditer(dockerfile):
+        last = stages.get(match.group(1).lower(), match.group(1))
+        if match.group(2):
+            stages[match.group(2).lower()] = last
+    return last if last and "$" not in last and last != "scratch" else None
 
 
 def _joined(folder: PurePosixPath, relative: str) -> str:

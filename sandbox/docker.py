@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ostro.sandbox import docker_config as config
 from ostro.sandbox.attached import AttachedSandbox
+from ostro.sandbox.docker_tunnel import Tunnel, open_tunnel
 from ostro.sandbox.image import default_image
 from ostro.sandbox.protocol import SandboxError, SandboxName, SandboxSpec
 from ostro.sandbox.reaper import LABEL, current_owner
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OOM_COUNTS = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null"
 OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 OOM_PROBE_S = 10.0
+ENGINE_WAIT_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +40,19 @@ class DockerSandbox(AttachedSandbox):
 
     Args:
         spec: what to start; `image` None means `default_image`.
-        engine: the connection to use; the sandbox does not close it.
+        engine: the connection to use, also by forks; each closes the idle part of it at its end.
+        engine_wait_s: how long to wait for an engine that went away under a running sandbox.
     """
 
-    def __init__(self, spec: SandboxSpec, engine: Engine) -> None:
+    def __init__(self, spec: SandboxSpec, engine: Engine, *, engine_wait_s: float = ENGINE_WAIT_S) -> None:
         super().__init__(spec)
         self._engine = engine
+        self._engine_wait_s = engine_wait_s
         self._image_name = spec.image or default_image(lambda name: engine.image(name) is not None)
         self._image: ImageInfo | None = None
         self._volumes = config.Volumes("", None)
         self._container = ""
+        self._tunnel: Tunnel | None = None
         self._oom_kills = 0
 
     @property
@@ -67,6 +72,11 @@ class DockerSandbox(AttachedSandbox):
         )
 
     @property
+    def container(self) -> str:
+        """The engine's id of the container in use; "" before `open`."""
+        return self._container
+
+    @property
     def image_digest(self) -> str:
         """Content digest of the image in use, for the run's record; "" before `open`."""
         return self._image.id if self._image else ""
@@ -75,7 +85,8 @@ class DockerSandbox(AttachedSandbox):
         self._image = obtain_image(self._engine, self._image_name)
         unique = f"{LABEL}-{config.safe_name(self._spec.run_id)}-{secrets.token_hex(4)}"
         workspace = f"{unique}-workspace" if self._spec.base_git is not None else None
-        self._volumes = config.Volumes(f"{unique}-ostro", workspace)
+        environment = f"{unique}-environment" if self._spec.writable_environment else None
+        self._volumes = config.Volumes(f"{unique}-ostro", workspace, environment)
         for volume in self._volumes.names():
             self._engine.create_volume(volume, self._labels())
         body = config.filler_config(self._spec, self._image, self._volumes, self._labels())
@@ -90,6 +101,9 @@ class DockerSandbox(AttachedSandbox):
         """Create the container, or start the dead one again; the volumes are the same in both."""
         assert self._image is not None
         self._oom_kills = 0
+        self._close_tunnel()
+        if self._container:
+            self._engine.await_answer(self._engine_wait_s)
         if not self._reusable():
             name = f"{self._volumes.ostro.removesuffix('-ostro')}-{secrets.token_hex(2)}"
             body = config.container_config(self._spec, self._image, self._volumes, self._labels())
@@ -101,6 +115,16 @@ class DockerSandbox(AttachedSandbox):
             channel.close()
             raise _explained(error, self._image_name) from error
         return channel
+
+    def _boot(self, cwd: str) -> None:
+        super()._boot(cwd)  # first of all it ends every other process: the relay comes after it
+        if self._spec.network is not None:
+            self._tunnel = open_tunnel(self._engine, self._container, self._spec.network)
+
+    def _close_tunnel(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
+            self._tunnel = None
 
     def _reusable(self) -> bool:
         """Whether the container of an earlier start is to be started again; it is stopped then."""
@@ -140,20 +164,30 @@ class DockerSandbox(AttachedSandbox):
 
     def _close_world(self) -> None:
         """Remove container and volumes; an engine that does not answer is logged, the reaper comes back for them."""
+        self._close_tunnel()
         try:
             if self._container:
                 self._engine.remove_container(self._container)
-            for volume in self._volumes.names() if self._volumes.ostro else []:
-                self._engine.remove_volume(volume)
+            self._remove_volumes()
         except SandboxError as error:
             log.warning("container %s is left to the next start: %s", self._container[:12], error)
         self._container, self._volumes = "", config.Volumes("", None)
+        self._engine.close()
+
+    def _remove_volumes(self) -> None:
+        for volume in self._volumes.names() if self._volumes.ostro else []:
+            if not self._engine.remove_volume(volume):
+                # A container whose making was answered by a broken connection: we never learnt its id.
+                for stray in self._engine.containers({f"{LABEL}.volume": self._volumes.ostro}):
+                    self._engine.remove_container(stray.id)
+                self._engine.remove_volume(volume)
 
     def _sibling(self, spec: SandboxSpec) -> DockerSandbox:
-        return DockerSandbox(spec, self._engine)
+        return DockerSandbox(spec, self._engine, engine_wait_s=self._engine_wait_s)
 
     def _labels(self) -> dict[str, str]:
-        return {LABEL: "1", f"{LABEL}.run": self._spec.run_id, **current_owner().labels()}
+        about = {f"{LABEL}.run": self._spec.run_id, f"{LABEL}.volume": self._volumes.ostro}
+        return {LABEL: "1", **about, **current_owner().labels()}
 
 
 def obtain_image(engine: Engine, name: str) -> ImageInfo:

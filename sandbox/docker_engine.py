@@ -9,7 +9,8 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -119,13 +120,24 @@ class Engine:
         return cls(_client(address, env), address)
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections; the engine can still be used and then opens new ones."""
         self._client.close()
 
-    def memory_bytes(self) -> int:
-        """Return how much memory the engine's machine has."""
-        with engine_errors("asking the engine"):
-            return int(self._client.info().get("MemTotal", 0))
+    def await_answer(self, within_s: float) -> None:
+        """Wait for an engine that may be restarting. Raises SandboxError `transport` when it stays away."""
+        deadline = time.monotonic() + within_s
+        pause_s = 0.1
+        while True:
+            try:
+                with engine_errors("waiting for the engine to come back"):
+                    self._client.ping()
+            except SandboxError:
+                if time.monotonic() + pause_s > deadline:
+                    raise
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, 2.0)
+            else:
+                return
 
     # images
 
@@ -183,12 +195,13 @@ class Engine:
         """Return the images whose name begins with `prefix`, one for each tag."""
         with engine_errors("listing images"):
             answer: list[dict[str, Any]] = self._client.images()
-        return [
-            KeptImage(name=tag, size_bytes=int(found["Size"]), created_s=float(found["Created"]))
-            for found in answer
-            for tag in found.get("RepoTags") or []
-            if tag.startswith(prefix)
-        ]
+        kept: list[KeptImage] = []
+        for found in answer:
+            tags: list[str] = found.get("RepoTags") or []
+            kept += [
+                KeptImage(tag, int(found["Size"]), float(found["Created"])) for tag in tags if tag.startswith(prefix)
+            ]
+        return kept
 
     # volumes
 
@@ -221,9 +234,13 @@ class Engine:
         """Attach to the first process's streams; before `start`, or some output is lost."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         with engine_errors("attaching to the container"):
-            wrapper = self._client.attach_socket(container, params=params)
-        # docker-py answers a SocketIO around the socket, over TLS the socket itself
-        return AttachedChannel(getattr(wrapper, "_sock", wrapper), close_with=(wrapper.close,))
+            return _channel(self._client.attach_socket(container, params=params))
+
+    def execute(self, container: str, argv: Sequence[str]) -> AttachedChannel:
+        """Run a further process in a running container; return its streams."""
+        with engine_errors("starting a process in the container"):
+            made = self._client.exec_create(container, list(argv), stdin=True)
+            return _channel(self._client.exec_start(made["Id"], socket=True))
 
     def start(self, container: str) -> None:
         """Start a created or stopped container."""
@@ -236,10 +253,11 @@ class Engine:
             self._client.kill(container, signal=name)
         return not ignored
 
-    def wait(self, container: str) -> None:
-        """Wait until the first process has ended; a missing container is fine."""
+    def wait(self, container: str, *, removed: bool = False) -> None:
+        """Wait until the first process has ended, or the container is `removed`; a missing one is fine."""
+        condition = "removed" if removed else "not-running"
         with engine_errors("waiting for the container"), _ignoring(NOT_FOUND):
-            self._client.wait(container, timeout=CALL_TIMEOUT_S)
+            self._client.wait(container, timeout=CALL_TIMEOUT_S, condition=condition)
 
     def unpause(self, container: str) -> None:
         """Let a paused container go on; a running one is fine."""
@@ -286,6 +304,11 @@ class Engine:
         with engine_errors("removing the container"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.remove_container(container, force=True, v=True)
         return CONFLICT not in ignored
+
+
+def _channel(wrapper: Any) -> AttachedChannel:
+    # docker-py answers a SocketIO around the socket, over TLS the socket itself
+    return AttachedChannel(getattr(wrapper, "_sock", wrapper), close_with=(wrapper.close,))
 
 
 def _knock(address: str) -> None:

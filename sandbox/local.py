@@ -21,14 +21,13 @@ from ostro.sandbox import jail, snapshot, usage
 from ostro.sandbox.attached import AttachedSandbox
 from ostro.sandbox.jail import Mount
 from ostro.sandbox.pipes import PipeChannel, end_process, first_process, start_process
-from ostro.sandbox.protocol import Limits, SandboxError, SandboxName, SandboxSpec
+from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, SandboxError, SandboxName, SandboxSpec
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 PROXY_SOCKET = "/ostro/proxy.sock"
 """Where `SandboxSpec.network` is seen inside."""
 
 PARENT = "/ostro/parent"
-ENVIRONMENT = "/opt/env"
 NOBODY = 65534
 """Who the sandbox is on the host when we are root: limits of processes do not hold for root."""
 
@@ -183,7 +182,7 @@ class LocalSandbox(AttachedSandbox):
         end_process(self._process)
         environment = base_environment(self._spec)
         if self._environment_folder is not None:
-            environment["PATH"] = f"{ENVIRONMENT}/bin:{environment['PATH']}"
+            environment["PATH"] = f"{ENVIRONMENT_DIR}/bin:{environment['PATH']}"
         argv = self._means.argv(
             self._mounts(), environment, self.workdir, boot_argv(), self._spec.state_dir.absolute() / "root"
         )
@@ -231,7 +230,8 @@ class LocalSandbox(AttachedSandbox):
         mounts += [Mount("link", "/var/tmp", "/tmp")]  # noqa: S108  # inside
         mounts += [Mount("ro", str(folder), str(folder)) for folder in spec.read_only]
         if self._environment_folder is not None:
-            mounts.append(Mount("ro", ENVIRONMENT, str(self._environment_folder)))
+            kind = "rw" if spec.writable_environment else "ro"
+            mounts.append(Mount(kind, ENVIRONMENT_DIR, str(self._environment_folder)))
         if spec.base_git is not None:
             mounts.append(Mount("ro", BASE_GIT, str(spec.base_git.absolute())))
         if spec.network is not None:

@@ -10,14 +10,17 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.protocol import Sandbox, SandboxError
 
 PROXY_HOST = "127.0.0.1"
 PROXY_PORT = 3128
 """Where commands inside find the proxy (3128 is the usual port of a web proxy)."""
 
+_PROBE_S = 10.0
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _JOIN_TIMEOUT_S = 10.0
 _PROGRAM = Path(__file__).with_name("namespace_listener.py")
 
@@ -48,6 +51,24 @@ def listen_inside(pid: int, *, port: int = PROXY_PORT) -> socket.socket:
             raise _refused(pid, done.stderr.decode("utf-8", "replace").strip()[-300:])
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
     return socket.socket(fileno=descriptors[0])
+
+
+def process_of(sandbox: Sandbox) -> int:
+    """Return the id of a process on this host that is in the sandbox's network namespace.
+
+    Raises:
+        SandboxError: `unavailable`: the sandbox runs on another machine, or its processes are not ours to see.
+    """
+    said = sandbox.run(f"cat {_BOOT_ID}; readlink /proc/self/ns/net", timeout_s=_PROBE_S, cwd="/", keep_state=False)
+    boot_id, _, namespace = said.output.text().strip().partition("\n")
+    # Numbers of namespaces are unique in one running kernel only.
+    if boot_id != Path(_BOOT_ID).read_text("ascii").strip():
+        raise SandboxError("the sandbox runs on another machine", kind="unavailable")
+    for link in Path("/proc").glob("[0-9]*/ns/net"):
+        with suppress(OSError):
+            if str(link.readlink()) == namespace:
+                return int(link.parts[2])
+    raise SandboxError("no process of the sandbox is ours to see", kind="unavailable")
 
 
 def _refused(pid: int, why: str) -> SandboxError:

@@ -27,9 +27,26 @@ MAX_COPY_BYTES = 4 * 1024**3
 
 _LOST, _FAILED, _FULL = 41, 43, 44
 
+SCRATCH = (
+    "__pycache__/",
+    "*.py[co]",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".hypothesis/",
+    ".tox/",
+    ".nox/",
+    ".venv/",
+    "*.egg-info/",
+    ".coverage",
+    "node_modules/",
+    ".DS_Store",
+)
+"""What tools leave behind and no patch wants, ignored also where the repository does not; tracked files stay in."""
+
 QUIET = (
     "-c core.hooksPath=/dev/null -c core.fsmonitor=false -c core.untrackedCache=false -c core.autocrlf=false"
-    " -c core.safecrlf=false -c core.excludesFile=/dev/null -c core.attributesFile=/dev/null -c core.fileMode=true"
+    " -c core.safecrlf=false -c core.excludesFile={ignore} -c core.attributesFile=/dev/null -c core.fileMode=true"
     " -c core.symlinks=true -c advice.addEmbeddedRepo=false -c gc.auto=0"
 )
 DIFF = "diff --cached --binary --full-index --no-ext-diff --no-textconv --no-renames --no-color --ignore-submodules=all"
@@ -41,6 +58,7 @@ unset GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EXTERNAL_DIFF GIT_DI
 cd {workdir} 2>/dev/null && [ -n "$(ls -A)" ] || exit {lost}
 command -v git >/dev/null 2>&1 || exit {no_git}
 mkdir -p {state}/objects
+[ -s {ignore} ] || printf '%s\n' {patterns} >{ignore}
 [ -n {commit} ] && b={commit} || read -r b <{state}/base || exit {failed}
 [ -s {state}/index ] || git {quiet} read-tree "$b" 2>{state}/said || exit {failed}
 """
@@ -81,12 +99,15 @@ def take(run: Run, place: Place, max_bytes: int = MAX_PATCH_BYTES) -> bytes:
 
 def script(text: str, place: Place) -> str:
     """Fill in a script made of `PRIVATE_GIT`, `ADD_ALL` and others."""
+    ignore = shlex.quote(f"{place.state_dir}/ignore")
     return text.format(
         base=shlex.quote(place.base_git or f"{place.state_dir}/base.git"),
         workdir=shlex.quote(place.workdir),
         state=shlex.quote(place.state_dir),
         commit=shlex.quote(place.base_commit if place.base_git else ""),
-        quiet=QUIET,
+        quiet=QUIET.format(ignore=ignore),
+        ignore=ignore,
+        patterns=shlex.join(SCRATCH),
         diff=DIFF,
         lost=_LOST,
         no_git=NO_GIT,
@@ -133,15 +154,18 @@ def _on_host(run: Run, place: Place, max_bytes: int) -> bytes:
             "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(place.host_git / "objects"),
         }
+        ignore = folder / "ignore"
+        ignore.write_text("\n".join(SCRATCH) + "\n", "ascii")
+        quiet = shlex.split(QUIET.format(ignore=shlex.quote(str(ignore))))
         base = place.base_commit
         for arguments in (["read-tree", base], ["add", "-A", "--ignore-errors", "."], [*DIFF.split(), base]):
             done = run_git(
-                [*shlex.split(QUIET), *arguments],
+                [*quiet, *arguments],
                 git_dir=place.host_git,
                 work_tree=tree,
                 cwd=tree,
                 env=environment,
-                settings=["core.excludesFile=/dev/null", "core.fileMode=true"],
+                settings=[f"core.excludesFile={ignore}", "core.fileMode=true"],
             )
             patch = must(done, doing=f"git {arguments[0]} on a copy of the workspace").stdout
     if len(patch) > max_bytes:

@@ -31,6 +31,8 @@ HEAD_BYTES = 64 * 1024
 TAIL_BYTES = 64 * 1024
 SAVED_BYTES = 32 * 1024 * 1024
 MAX_PATCH_BYTES = 8 * 1024 * 1024
+ENVIRONMENT_DIR = "/opt/env"
+"""Where a prepared environment (sandbox/environment.py) is seen inside; its `bin` comes first on PATH."""
 
 
 class SandboxError(Exception):
@@ -177,6 +179,7 @@ class SandboxSpec:
         env: extra variables for every command; never a secret.
         read_only: host folders to show read-only at the same path in the local backend (tool chains).
         network: the unix socket of an egress proxy, or None for no network at all.
+        writable_environment: `ENVIRONMENT_DIR` can be written: only while it is being prepared.
         state_dir: host folder for what the backend keeps of this sandbox (spools, local trees).
     """
 
@@ -189,6 +192,7 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     read_only: tuple[Path, ...] = ()
     network: Path | None = None
+    writable_environment: bool = False
     limits: Limits = field(default_factory=Limits)
 
 

@@ -76,7 +76,7 @@ def host_registries(environ: Mapping[str, str] | None = None, home: Path | None 
     sorted_out = [
         _Setting(name, tuple(_without_credentials(value.split(), name, notes))) for name, value in settings.items()
     ]
-    ca_bundle = _ca_bundle(environ, home)
+    folders = dict.fromkeys(folder for setting in sorted_out for folder in setting.folders)
     return HostRegistries(
         rules=EgressRules((*_entries(sorted_out), *EgressRules().entries), upstream, no_proxy),
         variables={setting.name: setting.remote for setting in sorted_out if setting.remote},
@@ -109,8 +109,9 @@ class _Setting:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        found = (_folder(word) for word in self.words)
-        return tuple(folder for folder in found if folder is not None and folder.is_dir())
+        found = [folder for word in self.words if (folder := _folder(word)) is not None and folder.is_dir()]
+        # The pages of a file index (PEP 503) usually link to files beside it: ../../files/x.whl.
+        return tuple(folder.parent if folder.name == "simple" else folder for folder in found)
 
 
 def _folder(word: str) -> Path | None:

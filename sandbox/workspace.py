@@ -44,9 +44,10 @@ command -v git >/dev/null 2>&1 || exit 42
 cd {workdir}
 mkdir -p {state}/objects
 git init -q --bare --template= {state}/base.git
-mkdir -p {state}/base.git/objects/pack
 if git -c safe.directory='*' rev-parse -q --verify {commit}'^{{tree}}' >{state}/base; then
-git -c safe.directory='*' pack-objects -q --revs {state}/base.git/objects/pack/pack <{state}/base >/dev/null
+git -c safe.directory='*' pack-objects -q --revs --stdout <{state}/base >{state}/base.pack
+git --git-dir={state}/base.git index-pack --stdin <{state}/base.pack >/dev/null
+rm {state}/base.pack
 else
 export GIT_DIR={state}/base.git GIT_WORK_TREE={workdir}
 git -c core.excludesFile=/dev/null add -A .

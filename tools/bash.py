@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 
+from pydantic import Field, JsonValue
+
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Job
 from ostro.tools.display import show_output, status_line
 from ostro.tools.protocol import AnyTool, Observation, Tool, ToolArgs, ToolContext
-from pydantic import Field, JsonValue
 
 MIN_TIMEOUT_S = 1.0
 
 _JOBS = re.compile(r"\s*jobs(?:\s+-[lpr]+)?\s*;?\s*")
 _KILL = re.compile(r"\s*kill(?:\s+-\w+)?((?:\s+%?job-\d+)+)\s*;?\s*")
 # A pipeline of programs that only read: no redirection, substitution or list, so no checkpoint is due after it.
-_READERS = r"(?:cat|head|tail|ls|grep|rg|wc|pwd|echo|file|stat|diff|sort|uniq|cut|nl|which|tree|du|date)"
+_READERS = r"(?:cat|head|tail|ls|grep|rg|wc|pwd|echo|file|stat|diff|cut|nl|which|du)"
 _READ_ONLY = re.compile(rf"\s*{_READERS}(?:\s[^;&|<>`$()\n]*)?(?:\|\s*{_READERS}(?:\s[^;&|<>`$()\n]*)?)*")
 
 
@@ -51,10 +52,6 @@ def run_bash(args: BashArgs, context: ToolContext) -> Observation:
 def _not_runnable(command: str) -> str:
     if "\0" in command:
         return "Not run: the command holds a NUL character, which no shell can take."
-    try:
-        command.encode()
-    except UnicodeEncodeError as error:
-        return f"Not run: character {error.start + 1} of the command is not valid Unicode (a lone surrogate)."
     return "" if command.strip() else "Not run: the command is empty."
 
 

@@ -5,10 +5,12 @@ Used by bash and git. `clean` and `clip` are pure; `show_output` saves what it c
 
 from __future__ import annotations
 
+import posixpath
 import re
+import shlex
 from dataclasses import dataclass
 
-from ostro.sandbox.protocol import Completed, Output
+from ostro.sandbox.protocol import SAVED_BYTES, Completed, Output
 from ostro.tools.protocol import ToolContext
 
 SAVED_FOLDER = "/tmp/ostro"  # noqa: S108  # inside the sandbox, whose /tmp is its own
@@ -70,18 +72,17 @@ def _fold(line: str, limit: int) -> str:
     return f"{line[:head]} [... {len(line) - limit} characters ...] {line[-tail:]}"
 
 
-def clip(text: str, limit: int, *, note: str = "") -> str:
+def clip(text: str, limit: int) -> str:
     """Return `text` when it has at most `limit` characters, else its beginning and end around a marker.
 
-    Cuts at line ends where one is near, and says how many characters are missing, followed by `note`. The marker
-    comes on top of `limit`.
+    Cuts at line ends where one is near, and says how many characters are missing. The marker comes on top of `limit`.
     """
     if len(text) <= limit:
         return text
     head = _up_to_line_end(text[: limit // 2])
     tail = _from_line_start(text[len(text) - (limit - limit // 2) :])
     left_out = len(text) - len(head) - len(tail)
-    return f"{head.rstrip()}\n[... {left_out} characters left out{note} ...]\n{tail}"
+    return f"{head.rstrip()}\n[... {left_out} characters left out ...]\n{tail}"
 
 
 def _up_to_line_end(text: str) -> str:
@@ -94,24 +95,47 @@ def _from_line_start(text: str) -> str:
     return text[cut + 1 :] if 0 <= cut < len(text) // 2 else text
 
 
-def show_output(output: Output, context: ToolContext, *, limit: int | None = None) -> Shown:
-    """Return the display form of `output`, at most about `limit` characters (default: the context's).
+def show_output(output: Output, context: ToolContext) -> Shown:
+    """Return the display form of `output`, at most about `context.observation_chars` characters.
 
-    What does not fit is saved, whole up to the sandbox's cap, under `SAVED_FOLDER` in the sandbox.
+    When something of it is not shown, the whole (up to the sandbox's cap) is saved under `SAVED_FOLDER` in the
+    sandbox, and the last line says where.
 
     Raises:
         SandboxError: the sandbox is gone.
     """
-    limit = context.observation_chars if limit is None else limit
-    text = fold_long_lines(context.redact(clean(output.text())).strip("\n"))
-    if not text.strip():
-        return Shown(NO_OUTPUT)
-    if len(text) <= limit and output.complete:
-        return Shown(text)
+    limit = context.observation_chars
+    if output.complete:
+        text = _readable(output.head + output.tail, context)
+        shown = clip(fold_long_lines(text), limit)
+    else:
+        text = ""
+        shown = _ends(output, limit, context)
+    if shown == text:
+        return Shown(text if text.strip() else NO_OUTPUT)
     saved = _save(output, context)
-    note = f"; the whole output is in {saved}" if saved else ""
     full = context.redact(_whole(output, FULL_OUTPUT_BYTES).decode("utf-8", "replace"))
-    return Shown(clip(text, limit, note=note), saved, full)
+    return Shown(f"{shown}\n[{_where(output, saved)}]", saved, full)
+
+
+def _readable(data: bytes, context: ToolContext) -> str:
+    return context.redact(clean(data.decode("utf-8", "replace"))).strip("\n")
+
+
+def _ends(output: Output, limit: int, context: ToolContext) -> str:
+    """Return the beginning and the end of an output whose middle is not at hand."""
+    head = fold_long_lines(_readable(output.head, context))[: limit // 2]
+    tail = fold_long_lines(_readable(output.tail, context))[-(limit - limit // 2) :]
+    left_out = output.total_bytes - len(head.encode()) - len(tail.encode())
+    return f"{_up_to_line_end(head).rstrip()}\n[... about {left_out} bytes left out ...]\n{_from_line_start(tail)}"
+
+
+def _where(output: Output, saved: str) -> str:
+    if not saved:
+        return "the whole output could not be saved: no room in the sandbox"
+    if output.total_bytes > SAVED_BYTES:
+        return f"its first {SAVED_BYTES} bytes are in {saved}"
+    return f"the whole output is in {saved}"
 
 
 def _whole(output: Output, max_bytes: int | None = None) -> bytes:
@@ -125,16 +149,24 @@ def _save(output: Output, context: ToolContext) -> str:
     """Write the whole output to a new file in the sandbox and return its path, "" when there is no room."""
     state = context.state
     number = state.saved_outputs + 1
-    path = f"{SAVED_FOLDER}/output-{number}.txt"
+    folder = _saved_folder(context)
+    path = f"{folder}/output-{number}.txt"
     try:
         context.sandbox.write(path, _whole(output))
     except OSError:
         return ""
     state.saved_outputs = number
     if number > MAX_SAVED_FILES:
-        oldest = f"{SAVED_FOLDER}/output-{number - MAX_SAVED_FILES}.txt"
-        context.sandbox.run(f"rm -f {oldest}", keep_state=False)
+        oldest = f"{folder}/output-{number - MAX_SAVED_FILES}.txt"
+        context.sandbox.run(f"rm -f {shlex.quote(oldest)}", keep_state=False)
     return path
+
+
+def _saved_folder(context: ToolContext) -> str:
+    """Return where outputs are saved: in the sandbox's own /tmp; without isolation, beside this run's workspace."""
+    if context.sandbox.name == "none":
+        return posixpath.join(posixpath.dirname(context.sandbox.workdir.rstrip("/")), "outputs")
+    return SAVED_FOLDER
 
 
 def status_line(done: Completed, *, workdir: str, timeout_s: float) -> str:

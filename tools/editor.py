@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
 
 from ostro.tools.files import (
     content_diff,
@@ -23,11 +25,10 @@ from ostro.tools.files import (
     write_bytes,
 )
 from ostro.tools.nearest import explain_ambiguity, explain_miss, positions
-from ostro.tools.protocol import Edit, Observation, Refused, Tool, ToolArgs, ToolContext
+from ostro.tools.protocol import FROM_JSON_TEXT, Edit, Observation, Refused, Tool, ToolArgs, ToolContext
 from ostro.tools.syntax import syntax_error
 from ostro.tools.textfile import NotEncodableError, Splice, TextFile, decode, line_of
 from ostro.tools.view import show_directory, show_lines, snippet
-from pydantic import Field
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class EditorArgs(ToolArgs):
     old_str: str | None = None
     new_str: str | None = None
     insert_line: int | None = Field(default=None, description="0 is the top.")
-    view_range: list[int] | None = Field(default=None, description="[first, last]")
+    view_range: Annotated[list[int] | None, FROM_JSON_TEXT] = Field(default=None, description="[first, last]")
 
 
 def run_editor(args: EditorArgs, context: ToolContext) -> Observation:
@@ -57,11 +58,13 @@ def run_editor(args: EditorArgs, context: ToolContext) -> Observation:
     try:
         path = resolve(args.path, context)
         return _COMMANDS[args.command](args, path, context)
-    except (Refused, NotEncodableError) as refusal:
+    except Refused as refusal:
         text = str(refusal)
+    except NotEncodableError as error:
+        text = f"Nothing was written: {error}."
     except IsADirectoryError:
         text = f"{args.path} is a directory; give the path of a file."
-    return Observation(text=text[:1].upper() + text[1:], ok=False, data={"path": args.path})
+    return Observation(text=text, ok=False, data={"path": args.path})
 
 
 def _view(args: EditorArgs, path: str, context: ToolContext) -> Observation:
@@ -93,7 +96,7 @@ def _create(args: EditorArgs, path: str, context: ToolContext) -> Observation:
     remember(path, data, context)
     _record(Edit(path=path, start=0, before="", after="", created=existed is None, digest_after=digest(data)), context)
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
-    message = f"Created {shorten(path, context)} ({lines} lines)."
+    message = f"Created {shorten(path, context)} ({lines} {'line' if lines == 1 else 'lines'})."
     return _edited(message, path, data, None, context)
 
 
@@ -103,8 +106,10 @@ def _existing_size(path: str, context: ToolContext) -> int | None:
         return len(context.sandbox.read(path))
     except FileNotFoundError:
         return None
-    except (PermissionError, ValueError) as error:
-        raise Refused(f"{shorten(path, context)} exists and cannot be replaced: {error}.") from None
+    except IsADirectoryError:
+        raise
+    except (OSError, ValueError) as error:
+        raise Refused(f"{shorten(path, context)} cannot be created: {error}.") from None
 
 
 def _str_replace(args: EditorArgs, path: str, context: ToolContext) -> Observation:

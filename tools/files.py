@@ -29,13 +29,15 @@ def resolve(path: str, context: ToolContext) -> str:
         Refused: the path is empty or has a character that no path can have.
     """
     if not path.strip() or "\0" in path:
-        raise Refused("path is empty." if not path.strip() else "path holds a NUL character.")
+        raise Refused("The path is empty." if not path.strip() else "The path holds a NUL character.")
     return posixpath.normpath(posixpath.join(context.sandbox.workdir, path.strip()))
 
 
 def shorten(path: str, context: ToolContext) -> str:
     """Return `path` relative to the workspace where it lies inside, as messages show it."""
     workdir = context.sandbox.workdir.rstrip("/")
+    if path == workdir:
+        return "."
     return path[len(workdir) + 1 :] if path.startswith(f"{workdir}/") else path
 
 
@@ -52,8 +54,10 @@ def read_bytes(path: str, context: ToolContext) -> bytes:
         return context.sandbox.read(path, max_bytes=MAX_FILE_BYTES)
     except FileNotFoundError:
         raise Refused(f"There is no file {shown}.{_suggestion(path, context)}") from None
-    except PermissionError:
-        raise Refused(f"{shown} cannot be read: permission denied.") from None
+    except IsADirectoryError:
+        raise
+    except OSError as error:
+        raise Refused(f"{shown} cannot be read: {error.strerror or error}.") from None
     except ValueError as error:
         raise Refused(f"{shown} cannot be opened here: {error}. Use bash (head, tail, sed -n) to look at it.") from None
 

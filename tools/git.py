@@ -10,9 +10,10 @@ import re
 import shlex
 from typing import Annotated, Literal
 
-from ostro.tools.display import show_output, status_line
-from ostro.tools.protocol import Observation, Refused, Tool, ToolArgs, ToolContext
 from pydantic import BeforeValidator, Field
+
+from ostro.tools.display import show_output, status_line
+from ostro.tools.protocol import FROM_JSON_TEXT, Observation, Refused, Tool, ToolArgs, ToolContext
 
 GIT_TIMEOUT_S = 60.0
 LOG_ENTRIES = 20
@@ -29,7 +30,7 @@ _COUNTED = re.compile(r"-\d+$|-n|--max-count")
 
 def _as_list(value: object) -> object:
     """Take a shell-like string for a list of arguments, as models send it."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.lstrip().startswith("["):
         return value
     try:
         return shlex.split(value)
@@ -41,7 +42,7 @@ class GitArgs(ToolArgs):
     """Arguments of `git`."""
 
     command: GitCommand
-    args: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list)
+    args: Annotated[list[str], FROM_JSON_TEXT, BeforeValidator(_as_list)] = Field(default_factory=list)
 
 
 def run_git(args: GitArgs, context: ToolContext) -> Observation:
@@ -109,7 +110,8 @@ def _refuse_whole_tree(args: list[str]) -> None:
     if not paths:
         raise Refused('restore needs the files to bring back, for example ["tests/test_a.py"].')
     whole = [arg for arg in args if arg in _WHOLE_TREE or arg.startswith("--pathspec-from-file")]
-    if whole and not {"--staged", "-S"}.intersection(args):
+    index_only = {"--staged", "-S"}.intersection(args) and not {"--worktree", "-W"}.intersection(args)
+    if whole and not index_only:
         raise Refused(f"{whole[0]} would throw away all changes at once; name the files.")
 
 

@@ -15,10 +15,13 @@ from ostro.tools.textfile import line_of, split_lines
 
 MIN_SIMILARITY = 0.4
 CANDIDATES = 6
+MAX_COMPARED_CHARS = 1000
 MAX_BLOCK_LINES = 16
 MAX_DIFF_LINES = 24
 MAX_LINE_CHARS = 300
 MAX_LISTED_MATCHES = 10
+MIN_TELLING_CHARS = 8
+"""A shorter new_str may stand in the file by chance."""
 
 _NUMBERED = re.compile(r"^\s*\d+(?:\t|→|: |:|\| | \| )")
 _WORDS = re.compile(r"\w+")
@@ -46,12 +49,12 @@ def positions(text: str, part: str) -> list[int]:
 
 def explain_ambiguity(text: str, found: Sequence[int]) -> str:
     """Return one sentence with the line numbers of all matches."""
-    lines = [line_of(text, position) for position in found]
+    lines = list(dict.fromkeys(line_of(text, position) for position in found))
     listed = ", ".join(str(line) for line in lines[:MAX_LISTED_MATCHES])
     more = f" and {len(lines) - MAX_LISTED_MATCHES} more" if len(lines) > MAX_LISTED_MATCHES else ""
     return (
-        f"old_str matches {len(lines)} times, at lines {listed}{more}. "
-        "Add lines before or after it to old_str (and new_str) until it matches once."
+        f"old_str matches {len(found)} times, at line{'s' if len(lines) > 1 else ''} {listed}{more}. "
+        "Add text before or after it to old_str (and new_str) until it matches once."
     )
 
 
@@ -63,7 +66,7 @@ def explain_miss(text: str, old: str, new: str) -> str:
         old: what was searched, newlines only, not in `text`.
         new: what was to replace it, to recognise an edit that is done already.
     """
-    for explain in (_line_numbers, _already_done, _escapes, _trailing_space, _indentation):
+    for explain in (_line_numbers, _escapes, _trailing_space, _indentation, _already_done):
         reason = explain(text, old, new)
         if reason:
             return reason
@@ -91,15 +94,26 @@ def nearest_block(lines: Sequence[str], old: Sequence[str]) -> Block | None:
     size = len(old)
     if not lines or not size:
         return None
-    wanted = "\n".join(old)[: MAX_LINE_CHARS * MAX_BLOCK_LINES]
-    best: Block | None = None
+    blocks: list[Block] = []
     for start in _candidates(lines, old):
         part = lines[start : start + size]
-        shown = "\n".join(part)[: MAX_LINE_CHARS * MAX_BLOCK_LINES]
-        similarity = difflib.SequenceMatcher(None, shown, wanted, autojunk=False).ratio()
-        if best is None or similarity > best.similarity:
-            best = Block(start + 1, part, similarity)
-    return best if best and best.similarity >= MIN_SIMILARITY else None
+        blocks.append(Block(start + 1, part, _similarity(part, old)))
+    best = max(blocks, key=lambda block: block.similarity)
+    return best if best.similarity >= MIN_SIMILARITY else None
+
+
+def _similarity(part: Sequence[str], old: Sequence[str]) -> float:
+    """Return how alike two blocks are, 0 to 1: by characters when short, else by lines and words.
+
+    Comparing characters is quadratic, and on long blocks of much the same lines it takes seconds.
+    """
+    left, right = "\n".join(part), "\n".join(old)
+    if len(left) + len(right) <= MAX_COMPARED_CHARS:
+        return difflib.SequenceMatcher(None, left, right, autojunk=False).ratio()
+    lines = difflib.SequenceMatcher(None, [line.strip() for line in part], [line.strip() for line in old]).ratio()
+    left_words, right_words = Counter(_WORDS.findall(left)), Counter(_WORDS.findall(right))
+    shared = (left_words & right_words).total()
+    return max(lines, 2 * shared / max(1, left_words.total() + right_words.total()))
 
 
 def _candidates(lines: Sequence[str], old: Sequence[str]) -> list[int]:
@@ -141,8 +155,8 @@ def _line_numbers(text: str, old: str, new: str) -> str:
 
 
 def _already_done(text: str, old: str, new: str) -> str:
-    del old
-    found = positions(text, new) if len(new.strip()) >= 8 else []
+    telling = max(MIN_TELLING_CHARS, len(old) // 2) <= len(new.strip()) and new not in old
+    found = positions(text, new) if telling else []
     if len(found) != 1:
         return ""
     line = line_of(text, found[0])
@@ -178,7 +192,7 @@ def _trailing_space(text: str, old: str, new: str) -> str:
 
 def _ending(line: str) -> str:
     tail = line[len(line.rstrip()) :]
-    return ascii(tail) if tail else "no space"
+    return ascii(tail) if tail else "none"
 
 
 def _indentation(text: str, old: str, new: str) -> str:
@@ -196,8 +210,8 @@ def _indentation(text: str, old: str, new: str) -> str:
 
 def _indent(line: str) -> str:
     space = line[: len(line) - len(line.lstrip())]
-    parts = [f"{space.count(char)} {name}" for char, name in ((" ", "spaces"), ("\t", "tabs")) if char in space]
-    return " and ".join(parts) or "no space"
+    counts = [(space.count(char), name) for char, name in ((" ", "space"), ("\t", "tab"))]
+    return " and ".join(f"{count} {name}{'s' * (count > 1)}" for count, name in counts if count) or "no space"
 
 
 def _block_alike(text: str, old: str, normal: Callable[[str], str]) -> Block | None:

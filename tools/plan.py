@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from ostro.prompts.render import render
-from ostro.tools.protocol import Observation, PlanItem, Tool, ToolArgs, ToolContext, ToolState
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-STALE_CALLS = 15
-"""Calls after which an unfinished plan is shown again."""
+from ostro.tools.protocol import FROM_JSON_TEXT, Observation, PlanItem, Tool, ToolArgs, ToolContext
+
 MAX_ITEMS = 20
 _MARKS = {"done": "[x]", "in_progress": "[>]", "pending": "[ ]"}
 
@@ -35,7 +33,9 @@ def _as_step(value: object) -> object:
 class PlanArgs(ToolArgs):
     """Arguments of `plan`."""
 
-    items: list[Annotated[PlannedStep, BeforeValidator(_as_step)]] = Field(min_length=1, max_length=MAX_ITEMS)
+    items: Annotated[list[Annotated[PlannedStep, BeforeValidator(_as_step)]], FROM_JSON_TEXT] = Field(
+        min_length=1, max_length=MAX_ITEMS
+    )
 
 
 def run_plan(args: PlanArgs, context: ToolContext) -> Observation:
@@ -68,19 +68,6 @@ def _settled(item: PlanItem, is_active: bool) -> PlanItem:
 def show_plan(items: Sequence[PlanItem]) -> str:
     """Return the plan as numbered lines with a mark for each status."""
     return "\n".join(f"{number}. {_MARKS[item.status]} {item.text}" for number, item in enumerate(items, 1))
-
-
-def plan_reminder(state: ToolState) -> str:
-    """Count one call, and return the plan to show below its result when the plan is unfinished and stale, else "".
-
-    The loop calls this once after each call but those of `plan` itself.
-    """
-    if all(item.status == "done" for item in state.plan):
-        return ""
-    state.plan_age += 1
-    if state.plan_age % STALE_CALLS:
-        return ""
-    return render("plan_reminder.j2", age=state.plan_age, plan=show_plan(state.plan))
 
 
 PLAN = Tool(name="plan", args=PlanArgs, run=run_plan)

@@ -6,12 +6,14 @@ them. A tool never raises for a failure that the model can mend; only SandboxErr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
 from ostro.sandbox.protocol import Sandbox
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 ArgsT = TypeVar("ArgsT", bound=BaseModel)
 
@@ -20,6 +22,19 @@ class ToolArgs(BaseModel):
     """Base of every tool's arguments: frozen, unknown names refused; field descriptions are read by the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _parsed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+FROM_JSON_TEXT = BeforeValidator(_parsed)
+"""For an argument that is a list: models also send it as a JSON text."""
 
 
 class Refused(Exception):  # noqa: N818  # an answer to the model, not a failure of ours

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import cast
 
+from pydantic import JsonValue
+
 from ostro.prompts.render import describe_tool
 from ostro.sandbox.protocol import DEFAULT_TIMEOUT_S
 from ostro.tools.bash import bash_tool
@@ -20,7 +22,6 @@ from ostro.tools.protocol import AnyTool
 from ostro.tools.search import SEARCH
 from ostro.tools.submit import SUBMIT
 from ostro.tools.view_image import VIEW_IMAGE
-from pydantic import JsonValue
 
 MAX_TOOLS = 8
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from pydantic import Field
+
 from ostro.sandbox.protocol import Completed
 from ostro.tools.display import clean, fold_long_lines
 from ostro.tools.files import resolve, shorten
@@ -24,7 +26,6 @@ from ostro.tools.search_commands import (
     symbol_commands,
     text_commands,
 )
-from pydantic import Field
 
 MAX_MATCHES = 60
 SEARCH_TIMEOUT_S = 60.0
@@ -87,10 +88,9 @@ def _query(args: SearchArgs, context: ToolContext) -> Query:
         raise Refused("The pattern holds a line break; search for one line at a time.")
     if args.kind == "symbol" and not is_identifier(args.pattern):
         raise Refused(f"kind=symbol needs one name such as parse_date or Parser.parse, not {args.pattern!r}.")
-    path = shorten(resolve(args.path, context), context)
     return Query(
         pattern=args.pattern,
-        path="." if path == context.sandbox.workdir.rstrip("/") else path,
+        path=shorten(resolve(args.path, context), context),
         glob=args.glob or "",
         has_ripgrep=context.sandbox.has("rg"),
         max_lines=MAX_MATCHES,

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 MAX_COLUMNS = 300
 SKIPPED_FOLDERS = (".git", "node_modules", "__pycache__", ".tox", ".venv", "venv", ".mypy_cache", ".pytest_cache")
+PROSE = ("*.md", "*.rst", "*.txt")
+"""No definitions there, but sentences such as "use add(a, b)"."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*(?:(?:\.|::|#)[A-Za-z_$][\w$]*)*[?!]?")
 _GLOB_CHARS = frozenset("*?[{")
@@ -38,7 +40,13 @@ class Attempt(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """A search with everything that its commands depend on; `path` is relative to the workspace or absolute."""
+    """A search with everything that its commands depend on.
+
+    Attributes:
+        path: relative to the workspace, or absolute.
+        fixed: take the pattern as plain text.
+        without: globs of files to leave out.
+    """
 
     pattern: str
     path: str = "."
@@ -46,6 +54,7 @@ class Query:
     has_ripgrep: bool = True
     max_lines: int = 60
     fixed: bool = False
+    without: tuple[str, ...] = ()
 
 
 def is_identifier(text: str) -> bool:
@@ -66,7 +75,8 @@ def text_commands(query: Query) -> list[Attempt]:
 def symbol_commands(query: Query) -> list[Attempt]:
     """Return the search for definitions of a name in common languages; of a qualified name its last part counts."""
     name = re.split(r"\.|::|#", query.pattern)[-1]
-    return [Attempt("", _lines_command(replace(query, pattern=definition_pattern(name))))]
+    wanted = replace(query, pattern=definition_pattern(name), without=PROSE)
+    return [Attempt("", _lines_command(wanted))]
 
 
 def file_commands(query: Query) -> list[Attempt]:
@@ -132,6 +142,7 @@ def _ripgrep(query: Query) -> str:
     options += ["--line-number", "--no-heading", "--with-filename"]
     options += [f"--max-columns={MAX_COLUMNS}", "--max-columns-preview"]
     options += [f"--glob={query.glob}"] if query.glob else []
+    options += [f"--glob=!{glob}" for glob in query.without]
     options += ["--fixed-strings"] if query.fixed else []
     return shlex.join([*options, f"--regexp={query.pattern}", "--", query.path])
 
@@ -152,7 +163,9 @@ def _find(query: Query) -> str:
     pruned = " -o ".join(f"-name {folder}" for folder in SKIPPED_FOLDERS)
     path = query.path if query.path.startswith(("/", ".")) else f"./{query.path}"
     command = f"find {shlex.quote(path)} -type d \\( {pruned} \\) -prune -o -type f -print 2>/dev/null | LC_ALL=C sort"
-    return f"{command} | grep -E -e {shlex.quote(glob_pattern(query.glob))}" if query.glob else command
+    if query.glob:
+        command += f" | grep -E -e {shlex.quote(glob_pattern(query.glob))}"
+    return command + "".join(f" | grep -vE -e {shlex.quote(glob_pattern(glob))}" for glob in query.without)
 
 
 def _files_command(query: Query, pattern: str | None) -> str:

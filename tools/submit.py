@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import re
 
+from pydantic import Field
+
 from ostro.prompts.render import render
 from ostro.sandbox.protocol import SandboxError
 from ostro.tools.display import clean, clip, fold_long_lines
 from ostro.tools.protocol import Observation, Tool, ToolArgs, ToolContext
-from pydantic import Field
 
 EMPTY_REVIEWED = hashlib.sha256(b"").hexdigest()
 """`ToolState.reviewed` after the question about an empty patch."""
@@ -72,7 +73,7 @@ def _review(patch: bytes, context: ToolContext) -> str:
     new, tests = new_files(patch), [path for path in changed_files(patch) if is_test_file(path)]
     return render(
         "review.j2",
-        diff=clip(diff, context.observation_chars, note="; see it with `git` diff"),
+        diff=clip(diff.strip(), context.observation_chars),
         new_files=new[:MAX_LISTED_FILES],
         test_files=[path for path in tests if path not in new][:MAX_LISTED_FILES],
         test_command=context.test_command,
@@ -83,7 +84,7 @@ def readable(patch: bytes) -> str:
     """Return a git patch without what only a program needs: index lines and the data of binary files."""
     text = patch.decode("utf-8", "replace")
     text = re.sub(r"^index [0-9a-f]+\.\.[0-9a-f]+.*\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^GIT binary patch\n(?:.+\n|\n(?!diff --git ))*", "(binary content)\n", text, flags=re.MULTILINE)
+    return re.sub(r"^GIT binary patch\n(?:(?!diff --git ).*\n)*", "(binary content)\n", text, flags=re.MULTILINE)
 
 
 def changed_files(patch: bytes) -> list[str]:

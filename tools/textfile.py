@@ -7,10 +7,12 @@ byte outside the replaced part changes, not even in a file of mixed line endings
 from __future__ import annotations
 
 import codecs
+import difflib
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 _OTHER_MARKS = (
@@ -102,12 +104,26 @@ class TextFile:
         old, new = self.text[start:end], new.replace("\r\n", "\n")
         prefix, suffix = _common_ends(old, new)
         start, end, middle = start + prefix, end - suffix, new[prefix : len(new) - suffix]
-        if "\n" in middle and self._crlf_at(start):
-            middle = middle.replace("\n", "\r\n")
+        middle = self._with_endings(start, end, middle)
         raw_start, raw_end = start + bisect_left(self._crlf, start), end + bisect_left(self._crlf, end)
         head = self.bom + self.encode(self.raw[:raw_start])
         before, after = self.encode(self.raw[raw_start:raw_end]), self.encode(middle)
         return Splice(len(head), before, after, head + after + self.encode(self.raw[raw_end:]))
+
+    def _with_endings(self, start: int, end: int, new: str) -> str:
+        """Return `new` with the file's line endings: kept for lines that stay, the local one for the others."""
+        if "\n" not in new or not self._crlf:
+            return new
+        local = "\r\n" if self._crlf_at(start) else "\n"
+        old_lines, new_lines = self.text[start:end].split("\n"), new.split("\n")
+        endings = [local] * (len(new_lines) - 1)
+        matcher = difflib.SequenceMatcher(None, old_lines, new_lines, autojunk=False)
+        starts = list(accumulate((len(line) + 1 for line in old_lines), initial=start))
+        for block in matcher.get_matching_blocks():
+            for index in range(block.size):
+                if block.b + index < len(endings) and block.a + index < len(old_lines) - 1:
+                    endings[block.b + index] = "\r\n" if self._crlf_at(starts[block.a + index]) else "\n"
+        return "".join(line + ending for line, ending in zip(new_lines, [*endings, ""], strict=True))
 
     def _crlf_at(self, position: int) -> bool:
         """Whether the line at `position` ends with CRLF; the last line takes after the one before it."""

@@ -89,7 +89,7 @@ def show_directory(path: str, context: ToolContext) -> str:
         f"cd {shlex.quote(path)} && find . -mindepth 1 -maxdepth {DIRECTORY_DEPTH} "
         f"\\( -name '.*' -prune -o -type d \\( {skipped} \\) -prune -exec printf '%s/ (not shown)\\n' {{}} \\; "
         "-o -type d -exec printf '%s/\\n' {} \\; -o -print \\) "
-        f"| LC_ALL=C sort | {{ head -n {MAX_ENTRIES}; wc -l | tr -d ' ' | sed 's/^/rest /'; }}"
+        f"| LC_ALL=C sort | awk 'NR<={MAX_ENTRIES}; END{{if(NR>{MAX_ENTRIES})print \"rest \" NR-{MAX_ENTRIES}}}'"
     )
     done = context.sandbox.run(command, timeout_s=DIRECTORY_TIMEOUT_S, keep_state=False)
     lines = displayable(context.redact(done.output.text())).splitlines()

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from ostro.agent.history import Message
+from ostro.agent.model.incremental import BlockCache
 from ostro.agent.model.profile import EndpointProfile, Target
-from ostro.agent.model.wire import WireMessage, blocks, ending, last_role, render_block
+from ostro.agent.model.wire import WireMessage
 
 
 def encode(value: JsonValue | Sequence[WireMessage]) -> bytes:
@@ -21,49 +22,19 @@ def encode(value: JsonValue | Sequence[WireMessage]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-class _Encoded(NamedTuple):
-    block: tuple[Message, ...]
-    previous: str
-    last: str
-    data: bytes
-
-
 class MessageEncoder:
     """Encodes one growing history; what it encoded before is kept as long as the same objects come again."""
 
     def __init__(self, profile: EndpointProfile, *, vision: bool) -> None:
-        self._profile = profile
-        self._vision = vision
-        self._kept: list[_Encoded] = []
-        self.encoded_blocks = 0
-        """How many blocks were really encoded, for the test that a turn costs only what is new."""
+        self.cache: BlockCache[bytes] = BlockCache(profile, _items, vision=vision)
 
     def encode(self, messages: Iterable[Message]) -> bytes:
-        """Return the JSON array of `render(messages)`."""
-        fresh: list[_Encoded] = []
-        previous = ""
-        for index, block in enumerate(blocks(messages)):
-            kept = self._kept[index] if index < len(self._kept) else None
-            if kept is None or kept.previous != previous or not _same(kept.block, block):
-                kept = self._encode(block, previous)
-            fresh.append(kept)
-            previous = kept.last
-        self._kept = fresh
-        tail = [_items(ending(previous))] if ending(previous) else []
-        return b"[" + b",".join([kept.data for kept in fresh] + tail) + b"]"
-
-    def _encode(self, block: tuple[Message, ...], previous: str) -> _Encoded:
-        self.encoded_blocks += 1
-        rendered = render_block(block, previous, self._profile, vision=self._vision)
-        return _Encoded(block, previous, last_role(rendered, previous), _items(rendered))
+        """Return the JSON array of `wire.render(messages)`."""
+        return b"[" + b",".join(self.cache.values(messages)) + b"]"
 
 
-def _items(rendered: Sequence[WireMessage]) -> bytes:
+def _items(_: Sequence[Message], rendered: Sequence[WireMessage]) -> bytes:
     return b",".join(encode(message) for message in rendered)
-
-
-def _same(kept: Sequence[Message], block: Sequence[Message]) -> bool:
-    return len(kept) == len(block) and all(a is b for a, b in zip(kept, block, strict=True))
 
 
 class Sampling(NamedTuple):

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 
 from ostro.agent.errors import ConfigError, UsageError
+from ostro.agent.model.loose import is_object
 from ostro.agent.model.profile import (
     GENERIC_KEY_VARIABLE,
     UNKNOWN_CONTEXT,
@@ -183,7 +184,8 @@ def load_catalogue(files: UserFiles = ()) -> Catalogue:
     Raises:
         ConfigError: a file is not TOML, or an entry in it is wrong.
     """
-    merged: dict[str, Any] = {"endpoints": {}, "models": {}}
+    merged: dict[str, Any] = {}
+    catalogue = Catalogue(endpoints={}, models={})
     for path in (Path(__file__).with_name("catalogue.toml"), *files):
         try:
             text = path.read_text(encoding="utf-8")
@@ -213,7 +215,7 @@ def _patience(table: Mapping[str, Any]) -> dict[str, float]:
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
+        if is_object(value) and isinstance(below.get(key), dict):
             _overlay(below[key], value)
         else:
             below[key] = value

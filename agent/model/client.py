@@ -6,12 +6,11 @@ in it are worth is judged by agent/intake.py.
 
 from __future__ import annotations
 
-import json
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from pydantic import JsonValue
 
@@ -20,6 +19,7 @@ from ostro.agent.history import Message
 from ostro.agent.model.body import BodyEncoder, Sampling
 from ostro.agent.model.cost import cost_of, priced, read_usage
 from ostro.agent.model.gate import Clock, EventClock, Gate
+from ostro.agent.model.loose import count, items, mapping, parse, string
 from ostro.agent.model.profile import Target
 from ostro.agent.model.reading import DONE, Draft, EventReader, read_event, read_whole, unusable
 from ostro.agent.model.reply import Reply, Usage
@@ -33,6 +33,7 @@ OnText = Callable[[str], None]
 DRAIN_S = 1.0
 """How long a server may take to end its answer after `[DONE]`, so that the connection can be used again."""
 LIST_S = 20.0
+_CONTEXT_NAMES = ("context_window", "max_model_len", "context_length", "max_context_length")
 _EVENT_STARTS = b"deir:"
 """First bytes of `data:`, `event:`, `id:`, `retry:` and of a comment."""
 
@@ -109,7 +110,7 @@ class ModelClient:
         rng: random.Random | None = None,
     ) -> None:
         self.target = target
-        self.counter = counter if counter is not None else TokenCounter(target.model)
+        self.counter = counter if counter is not None else TokenCounter(target)
         self.failures: dict[str, int] = {}
         self._gate = gate if gate is not None else Gate()
         self._clock = clock if clock is not None else EventClock()
@@ -202,9 +203,9 @@ class ModelClient:
         except TryError as failure:
             raise _final(failure, 1, 0.0) from failure
         try:
-            entries = json.loads(raw)["data"]
-            return [ListedModel(str(entry["id"]), _context(entry)) for entry in entries]
-        except (ValueError, KeyError, TypeError) as error:
+            listed = [mapping(entry) for entry in items(mapping(parse(raw))["data"])]
+            return [ListedModel(string(entry["id"]), _context(entry)) for entry in listed]
+        except (ValueError, KeyError) as error:
             raise _final(
                 unusable("no list of models", "no_model_list", raw.decode("utf-8", "replace")), 1, 0.0
             ) from error
@@ -274,6 +275,7 @@ class ModelClient:
         except TryError as failure:
             failure.answered = draft.choices > 0
             failure.output_chars = draft.chars
+            failure.raw = self._transport.hide(failure.raw)
             raise
 
     def _reply(self, draft: Draft, call: _Call, latency_s: float) -> Reply:
@@ -367,9 +369,6 @@ def _final(failure: TryError, tries: int, cost_usd: float) -> ModelError:
     return error
 
 
-def _context(entry: dict[str, JsonValue]) -> int:
-    for name in ("context_window", "max_model_len", "context_length", "max_context_length"):
-        value = entry.get(name)
-        if isinstance(value, int):
-            return value
-    return 0
+def _context(entry: Mapping[str, Any]) -> int:
+    sizes = (count(entry.get(name)) for name in _CONTEXT_NAMES)
+    return next((size for size in sizes if size), 0)

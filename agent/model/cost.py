@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ostro.agent.model.loose import count, mapping
 from ostro.agent.model.profile import Price
 from ostro.agent.model.reply import CostSource, Usage
 
@@ -15,11 +16,10 @@ def read_usage(raw: Mapping[str, Any] | None) -> Usage | None:
     """Return the tokens that the server reported; None when it reported none that can be true."""
     if raw is None:
         return None
-    prompt, output = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
+    prompt, output = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
     if prompt <= 0:
         return None
-    details = raw.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+    cached = count(mapping(raw.get("prompt_tokens_details")).get("cached_tokens"))
     return Usage(input_tokens=prompt, cached_tokens=min(cached, prompt), output_tokens=output)
 
 
@@ -36,7 +36,3 @@ def cost_of(usage: Usage, price: Price, reported_usd: float | None) -> tuple[flo
     if reported_usd is not None:
         return reported_usd, "reported"
     return priced(usage, price), price.source if usage.exact else "estimated"
-
-
-def _count(value: object) -> int:
-    return max(0, int(value)) if isinstance(value, int | float) and not isinstance(value, bool) else 0

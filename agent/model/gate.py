@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -72,7 +72,7 @@ class Gate:
         self._changed = threading.Condition()
 
     @contextmanager
-    def enter(self, clock: Clock) -> Iterator[None]:
+    def enter(self, clock: Clock) -> Generator[None]:
         """Hold one of the places while a request runs; wait for it, and for the end of a cool-down.
 
         Raises:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ostro.agent.model.loose import dollars, is_array, is_object, items, mapping, parse, string
 from ostro.agent.model.reply import RawCall
 from ostro.agent.model.retry import TryError, answered_error
 
@@ -72,17 +73,17 @@ class Draft:
         if event.get("error"):
             raise answered_error(event, raw)
         self._add_facts(event)
-        choices = event.get("choices")
-        if not isinstance(choices, list) or not choices:
+        choices = items(event.get("choices"))
+        if not choices:
             return ""
-        choice = choices[0]
+        choice = mapping(choices[0])
         message = _choice_message(choice)
         if message is None:
             raise unusable("a choice without a message", "missing_fields", raw)
         self.choices += 1
         self._add_gateway(message.get("provider_metadata"))
         added = self._add_text(message.get("content"))
-        for index, call in enumerate(_list(message.get("tool_calls"))):
+        for index, call in enumerate(items(message.get("tool_calls"))):
             self._add_call(call, index if "message" in choice else None)
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and reason:
@@ -90,24 +91,22 @@ class Draft:
         return added
 
     def _add_text(self, content: object) -> str:
-        text = content if isinstance(content, str) else "".join(_text_part(part) for part in _list(content))
+        text = content if isinstance(content, str) else "".join(_text_part(part) for part in items(content))
         if text:
             self.chars += len(text)
             self.text.append(text)
         return text
 
     def _add_call(self, call: object, position: int | None) -> None:
-        if not isinstance(call, Mapping):
-            return
-        function = call.get("function")
-        function = function if isinstance(function, Mapping) else {}
-        name, identity = _string(function.get("name")), _string(call.get("id"))
-        index = position if position is not None else call.get("index")
+        outer = mapping(call)
+        function = mapping(outer.get("function"))
+        name, identity = string(function.get("name")), string(outer.get("id"))
+        index = position if position is not None else outer.get("index")
         draft = self._call_for(index if isinstance(index, int) else None, name, identity)
         draft.id = draft.id or identity
         draft.name = draft.name or name
         arguments = function.get("arguments")
-        if isinstance(arguments, Mapping):
+        if is_object(arguments):
             draft.value = {**(draft.value or {}), **arguments}
         elif arguments is not None:
             piece = arguments if isinstance(arguments, str) else json.dumps(arguments)
@@ -128,31 +127,31 @@ class Draft:
         return draft
 
     def _add_facts(self, event: Mapping[str, Any]) -> None:
-        usage = event.get("usage")
-        if isinstance(usage, Mapping) and usage.get("prompt_tokens"):
+        usage = mapping(event.get("usage"))
+        if usage.get("prompt_tokens"):
             self.usage = usage
-            cost = _dollars(usage.get("cost"))
+            cost = dollars(usage.get("cost"))
             # With one's own upstream key the gateway charges nothing, but the upstream does.
             if cost is not None and not (usage.get("is_byok") and cost == 0):
                 self.reported_usd = cost
-        self.generation_id = _string(event.get("generationId")) or self.generation_id or _string(event.get("id"))
-        provider = _string(event.get("provider"))
+        self.generation_id = string(event.get("generationId")) or self.generation_id or string(event.get("id"))
+        provider = string(event.get("provider"))
         if not self.served_by or provider:
-            self.served_by = "/".join(part for part in (provider, _string(event.get("model"))) if part)
+            self.served_by = "/".join(part for part in (provider, string(event.get("model"))) if part)
 
     def _add_gateway(self, metadata: object) -> None:
-        gateway = metadata.get("gateway") if isinstance(metadata, Mapping) else None
-        if not isinstance(gateway, Mapping):
+        gateway = mapping(mapping(metadata).get("gateway"))
+        if not gateway:
             return
-        self.generation_id = _string(gateway.get("generationId")) or self.generation_id
+        self.generation_id = string(gateway.get("generationId")) or self.generation_id
         if self.reported_usd is None:
-            self.reported_usd = _dollars(gateway.get("cost"))
-        routing = gateway.get("routing")
-        if isinstance(routing, Mapping):
-            provider = _string(routing.get("finalProvider")) or _string(routing.get("resolvedProvider"))
-            model = _string(routing.get("resolvedProviderApiModelId")) or _string(routing.get("canonicalSlug"))
+            self.reported_usd = dollars(gateway.get("cost"))
+        routing = mapping(gateway.get("routing"))
+        if routing:
+            provider = string(routing.get("finalProvider")) or string(routing.get("resolvedProvider"))
+            model = string(routing.get("resolvedProviderApiModelId")) or string(routing.get("canonicalSlug"))
             self.served_by = "/".join(part for part in (provider, model) if part)
-            attempts = max(len(_list(routing.get("attempts"))), len(_list(routing.get("modelAttempts"))))
+            attempts = max(len(items(routing.get("attempts"))), len(items(routing.get("modelAttempts"))))
             self.fallback = attempts > 1
 
     def full_text(self) -> str:
@@ -199,10 +198,10 @@ def read_event(data: str) -> Mapping[str, Any] | None:
         TryError: it should have been an object: a piece of the answer is lost.
     """
     try:
-        value = json.loads(data)
+        value = parse(data)
     except ValueError:
         value = None
-    if isinstance(value, dict):
+    if is_object(value):
         return value
     if data.lstrip().startswith("{"):
         raise unusable("an event that is no JSON", "garbage_event", data)
@@ -219,11 +218,11 @@ def read_whole(body: bytes) -> Draft:
     if not raw.strip():
         raise unusable("an empty answer", "empty_body", raw)
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
+        value = parse(raw)
+    except ValueError:
         html = raw.lstrip().startswith("<")
         raise unusable(*(("an HTML page", "html") if html else ("no JSON", "invalid_json")), raw) from None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise unusable(f"JSON that is no object but {raw.strip()[:20]!r}", "not_an_object", raw)
     draft = Draft()
     draft.add(value, raw)
@@ -250,9 +249,9 @@ def clean(text: str) -> str:
 def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)
-    if isinstance(value, dict):
-        return {clean(str(key)): _cleaned(item) for key, item in value.items()}
-    return [_cleaned(item) for item in value] if isinstance(value, list) else value
+    if is_object(value):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    return [_cleaned(item) for item in value] if is_array(value) else value
 
 
 def _begins_another(known: DraftCall, name: str, identity: str, *, numbered: bool) -> bool:
@@ -263,13 +262,10 @@ def _begins_another(known: DraftCall, name: str, identity: str, *, numbered: boo
     return bool(name and known.name) and not numbered and (begun or name != known.name)
 
 
-def _choice_message(choice: object) -> Mapping[str, Any] | None:
-    if not isinstance(choice, Mapping):
-        return None
+def _choice_message(choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for key in ("message", "delta"):
-        message = choice.get(key)
-        if isinstance(message, Mapping):
-            return message
+        if is_object(choice.get(key)):
+            return mapping(choice[key])
     # The last chunk of some servers has a finish_reason and nothing else.
     return {} if choice.get("finish_reason") and "message" not in choice else None
 
@@ -277,20 +273,4 @@ def _choice_message(choice: object) -> Mapping[str, Any] | None:
 def _text_part(part: object) -> str:
     if isinstance(part, str):
         return part
-    return _string(part.get("text")) if isinstance(part, Mapping) and part.get("type") == "text" else ""
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _dollars(value: object) -> float | None:
-    try:
-        amount = float(value) if isinstance(value, str | int | float) else None
-    except ValueError:
-        return None
-    return amount if amount is not None and 0 <= amount < float("inf") else None
+    return string(mapping(part).get("text")) if mapping(part).get("type") == "text" else ""

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from ostro.agent.errors import ModelError, ModelErrorKind
+from ostro.agent.model.loose import is_object, mapping, parse
 
 MAX_TRIES = 6
 MAX_CALL_S = 600.0
@@ -201,16 +202,16 @@ def _by_text(status: int, text: str) -> ModelErrorKind | None:
 def read_error(text: str) -> ErrorBody:
     """Read an error body: `{"error": {...}}`, `{"error": "text"}`, Mistral's flat form, or plain text."""
     try:
-        value: Any = json.loads(text)
+        value = parse(text)
     except ValueError:
         return ErrorBody(text.strip())
-    return error_of(value) if isinstance(value, dict) else ErrorBody(text.strip())
+    return error_of(value) if is_object(value) else ErrorBody(text.strip())
 
 
 def error_of(value: Mapping[str, Any]) -> ErrorBody:
     """Read a decoded error object."""
-    inner = value.get("error", value)
-    if not isinstance(inner, Mapping):
+    inner: object = value.get("error", value)
+    if not is_object(inner):
         return ErrorBody(str(inner))
     message = inner.get("message") or inner.get("detail") or json.dumps(inner)
     types = tuple(str(inner[key]) for key in ("type", "code") if inner.get(key) is not None)
@@ -218,8 +219,7 @@ def error_of(value: Mapping[str, Any]) -> ErrorBody:
 
 
 def _status_in(error: Mapping[str, Any]) -> int | None:
-    param = error.get("param")
-    inside = param.get("statusCode") if isinstance(param, Mapping) else None
+    inside = mapping(error.get("param")).get("statusCode")
     for value in (inside, error.get("status"), error.get("code")):
         if isinstance(value, int | str) and str(value).isdigit() and 400 <= int(value) < 600:
             return int(value)

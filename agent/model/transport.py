@@ -178,7 +178,7 @@ class Transport:
 
     def _status_failure(self, error: openai.APIStatusError) -> TryError:
         response = error.response
-        return http_error(response.status_code, response.headers, self._hidden(response.text))
+        return http_error(response.status_code, response.headers, self.hide(response.text))
 
     def _broken(self, error: Exception | None, watch: Watch, *, begun: bool) -> Exception:
         self._socket = None
@@ -202,9 +202,10 @@ class Transport:
         refused = isinstance(root, ConnectionRefusedError | socket.gaierror) and not begun
         cause = "no_connection" if refused else ("cut" if begun else "reset")
         what = "no connection to" if refused else "the connection broke:"
-        return TryError(self._hidden(f"{what} {label} ({root})"), kind="unreachable", cause=cause)
+        return TryError(self.hide(f"{what} {label} ({root})"), kind="unreachable", cause=cause)
 
-    def _hidden(self, text: str) -> str:
+    def hide(self, text: str) -> str:
+        """Return the text without the key, which some servers send back."""
         return text.replace(self._key, "[key]") if self._key else text
 
     def _make(self) -> openai.OpenAI:

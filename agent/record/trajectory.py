@@ -166,6 +166,8 @@ class Limited(_Event):
 class Tested(_Event):
     """The host ran the test command in a fresh sandbox."""
 
+    __test__ = False  # not a test class for pytest
+
     type: Literal["tested"] = "tested"
     phase: Literal["before", "after"]
     command: str

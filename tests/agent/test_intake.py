@@ -123,3 +123,10 @@ def test_take_in_when_given_anything_then_every_call_is_bound_or_refused(name: s
     intake = take(RawCall(name=name, arguments=arguments))
     assert len(intake.calls) == 1
     assert (intake.calls[0].tool is None) == bool(intake.calls[0].refusal)
+
+
+def test_take_in_when_a_whole_session_is_imagined_as_text_then_only_the_first_call_is_real() -> None:
+    blocks = [f'```json\n{{"name": "bash", "arguments": {{"command": "{n}"}}}}\n```' for n in "abc"]
+    intake = take(text="\n".join(blocks))
+    assert [bound.call.arguments for bound in intake.calls] == [{"command": "a"}]
+    assert intake.repairs.count("text_extra") == 2

@@ -58,14 +58,19 @@ def test_language_when_markers_and_sources_are_mixed_then_the_main_one(files: di
         (
             {
                 ".devcontainer/devcontainer.json": '{"build": {"dockerfile": "../Dockerfile.dev"}}',
-                "Dockerfile.dev": "",
+                "Dockerfile.dev": "FROM python:3.9 AS one\nRUN x\nfrom --platform=linux/amd64 one\n",
                 "Dockerfile": "",
             },
-            ImageChoice(None, "Dockerfile.dev", "devcontainer"),
+            ImageChoice("python:3.9", "Dockerfile.dev", "devcontainer"),
         ),
         (
             {".devcontainer.json": '{"dockerFile": "ops/Dockerfile"}', "ops/Dockerfile": ""},
             ImageChoice(None, "ops/Dockerfile", "devcontainer"),
+        ),
+        ({"Dockerfile": "ARG V=3\nFROM python:$V\n"}, ImageChoice(None, "Dockerfile", "dockerfile")),
+        (
+            {"Dockerfile": "FROM a:1 AS x\nFROM b:2\nCOPY --from=x /a /b"},
+            ImageChoice("b:2", "Dockerfile", "dockerfile"),
         ),
         (
             {".devcontainer.json": '{"build": {"dockerfile": "../../etc/passwd"}}', "Dockerfile": ""},
@@ -73,7 +78,7 @@ def test_language_when_markers_and_sources_are_mixed_then_the_main_one(files: di
         ),
         (
             {".devcontainer.json": '{"dockerComposeFile": "x.yml"}', "go.mod": ""},
-            ImageChoice("golang:1-bookworm", None, "language"),
+            ImageChoice("golang:1.24-bookworm", None, "language"),
         ),
         ({".devcontainer.json": "{broken", "package.json": "{}"}, ImageChoice("node:22-bookworm", None, "language")),
         (

@@ -1,0 +1,129 @@
+"""Where one repository is worked on: its base commit, its environment, and the sandboxes opened from both.
+
+Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's command sees what the agent sees.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ostro.agent.config import Settings
+from ostro.agent.errors import ConfigError
+from ostro.sandbox.base_files import read_base
+from ostro.sandbox.detect import detect_test
+from ostro.sandbox.environment import Backend, Environment, prepare_environment
+from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.open import choose, open_sandbox
+from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
+from ostro.sandbox.repository import Repository
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A repository with its environment made ready.
+
+    Attributes:
+        folder: on the host; holds the base and, while they live, what the sandboxes keep.
+        test: the command that its files suggest for its tests; "" where they suggest none.
+    """
+
+    folder: Path
+    run_id: str
+    base: Base
+    spec: SandboxSpec
+    backend: Backend
+    environment: Environment
+    test: str
+
+    def open_sandbox(self, label: str) -> Sandbox:
+        """Start a fresh sandbox with the base commit in its workspace, and what set-up left there."""
+        spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.folder / "sandboxes" / label)
+        spec.state_dir.mkdir(parents=True, exist_ok=True)
+        sandbox = open_sandbox(self.backend, spec)
+        try:
+            self.environment.furnish(sandbox)
+        except SandboxError:
+            sandbox.close()
+            raise
+        return sandbox
+
+    def close(self) -> None:
+        """Remove what the sandboxes kept on the host."""
+        shutil.rmtree(self.folder / "sandboxes", ignore_errors=True)
+
+
+def prepare_workshop(
+    repository: Repository, settings: Settings, folder: Path, run_id: str, say: Callable[[str], None]
+) -> Workshop:
+    """Copy the base commit into `folder`, choose the sandbox and make its environment ready.
+
+    Raises:
+        RepositoryError, ConfigError: the input cannot be used.
+        SandboxError: no sandbox can be had, or its environment cannot be built.
+    """
+    limits = Limits(memory_bytes=parse_size(settings.memory))
+    base = prepare_base(repository, folder / "base.git")
+    spec = SandboxSpec(
+        run_id=run_id,
+        state_dir=folder / "sandboxes",
+        base_git=base.git_dir,
+        base_commit=base.commit,
+        image=settings.image,
+        limits=limits,
+    )
+    chosen = choose(settings.sandbox, spec, say=say)
+    say(f"sandbox: {chosen.backend}, {chosen.reason}")
+    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    return Workshop(
+        folder=folder,
+        run_id=run_id,
+        base=base,
+        spec=environment.specify(spec),
+        backend=backend,
+        environment=environment,
+        test=detect_test(read_base(base.git_dir, base.commit).tree) or "",
+    )
+
+
+def _environment(
+    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+) -> tuple[Environment, Backend]:
+    """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
+
+    def prepared(where: Backend) -> Environment:
+        return prepare_environment(
+            base,
+            backend=where,
+            home=settings.home,
+            image=settings.image,
+            setup=settings.setup,
+            limits=limits,
+            progress=say,
+        )
+
+    try:
+        return prepared(backend), backend
+    except SandboxError as error:
+        if settings.sandbox != "auto" or backend != "docker" or error.kind not in ("image", "unavailable", "transport"):
+            raise
+        say(f"sandbox: local, Docker cannot serve: {error}")
+        return prepared("local"), "local"
+
+
+def parse_size(text: str) -> int:
+    """Return bytes for `512m`, `4g`, `1.5G`.
+
+    Raises:
+        ConfigError: it is not a size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is not a size", mend="Write it like 512m or 4g.")
+    return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
