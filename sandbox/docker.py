@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 OOM_COUNTS = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null"
 OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 OOM_PROBE_S = 10.0
+ENGINE_WAIT_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +40,14 @@ class DockerSandbox(AttachedSandbox):
 
     Args:
         spec: what to start; `image` None means `default_image`.
-        engine: the connection to use; the sandbox does not close it.
+        engine: the connection to use, also by forks; each closes the idle part of it at its end.
+        engine_wait_s: how long to wait for an engine that went away under a running sandbox.
     """
 
-    def __init__(self, spec: SandboxSpec, engine: Engine) -> None:
+    def __init__(self, spec: SandboxSpec, engine: Engine, *, engine_wait_s: float = ENGINE_WAIT_S) -> None:
         super().__init__(spec)
         self._engine = engine
+        self._engine_wait_s = engine_wait_s
         self._image_name = spec.image or default_image(lambda name: engine.image(name) is not None)
         self._image: ImageInfo | None = None
         self._volumes = config.Volumes("", None)
@@ -99,6 +102,8 @@ class DockerSandbox(AttachedSandbox):
         assert self._image is not None
         self._oom_kills = 0
         self._close_tunnel()
+        if self._container:
+            self._engine.await_answer(self._engine_wait_s)
         if not self._reusable():
             name = f"{self._volumes.ostro.removesuffix('-ostro')}-{secrets.token_hex(2)}"
             body = config.container_config(self._spec, self._image, self._volumes, self._labels())
@@ -163,17 +168,26 @@ class DockerSandbox(AttachedSandbox):
         try:
             if self._container:
                 self._engine.remove_container(self._container)
-            for volume in self._volumes.names() if self._volumes.ostro else []:
-                self._engine.remove_volume(volume)
+            self._remove_volumes()
         except SandboxError as error:
             log.warning("container %s is left to the next start: %s", self._container[:12], error)
         self._container, self._volumes = "", config.Volumes("", None)
+        self._engine.close()
+
+    def _remove_volumes(self) -> None:
+        for volume in self._volumes.names() if self._volumes.ostro else []:
+            if not self._engine.remove_volume(volume):
+                # A container whose making was answered by a broken connection: we never learnt its id.
+                for stray in self._engine.containers({f"{LABEL}.volume": self._volumes.ostro}):
+                    self._engine.remove_container(stray.id)
+                self._engine.remove_volume(volume)
 
     def _sibling(self, spec: SandboxSpec) -> DockerSandbox:
-        return DockerSandbox(spec, self._engine)
+        return DockerSandbox(spec, self._engine, engine_wait_s=self._engine_wait_s)
 
     def _labels(self) -> dict[str, str]:
-        return {LABEL: "1", f"{LABEL}.run": self._spec.run_id, **current_owner().labels()}
+        about = {f"{LABEL}.run": self._spec.run_id, f"{LABEL}.volume": self._volumes.ostro}
+        return {LABEL: "1", **about, **current_owner().labels()}
 
 
 def obtain_image(engine: Engine, name: str) -> ImageInfo:

@@ -16,9 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ostro.sandbox.protocol import SandboxError
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine, Labelled
@@ -93,6 +95,25 @@ def owner_is_dead(owner: Owner, here: Owner) -> bool:
 def write_owner(folder: Path) -> None:
     """Mark `folder` (a local sandbox under OSTRO_HOME/sandboxes) as this process's."""
     (folder / OWNER_FILE).write_text(json.dumps(asdict(current_owner())) + "\n", encoding="utf-8")
+
+
+def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped:
+    """Remove every leftover that can be reached: folders, and containers where an engine answers.
+
+    Args:
+        sandboxes: OSTRO_HOME/sandboxes, the parent of the state folders.
+        grace_s: how long an orphan is left alone, so that a resumed run can take it over.
+    """
+    from ostro.sandbox.docker_engine import Engine
+
+    folders = reap_folders(sandboxes, grace_s=grace_s).folders
+    try:
+        engine = Engine.connect()
+    except SandboxError:
+        return Reaped(folders=folders)  # no engine, or not now: the containers wait for the next start
+    with contextlib.closing(engine), contextlib.suppress(SandboxError):
+        return replace(reap_engine(engine, sandboxes, grace_s=grace_s), folders=folders)
+    return Reaped(folders=folders)
 
 
 def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.sandbox import pip_inside
 from ostro.sandbox.egress import EgressProxy
-from ostro.sandbox.namespace import PROXY_HOST, PROXY_PORT
+from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Sandbox, SandboxError
 from ostro.sandbox.registries import CA_SETTINGS, HostRegistries
 
@@ -26,16 +27,10 @@ SCRATCH_DIR = f"{PRIVATE_DIR}/scratch"
 COMMAND_TIMEOUT_S = 1800.0
 _OWN_TIMEOUT_S = 300.0
 _TAIL_LINES = 15
-PROXY_URL = f"http://{PROXY_HOST}:{PROXY_PORT}"
 
 # What cannot be fetched again offline is kept; caches are not.
 _FIXED = {
-    "HTTP_PROXY": PROXY_URL,
-    "HTTPS_PROXY": PROXY_URL,
-    "http_proxy": PROXY_URL,
-    "https_proxy": PROXY_URL,
-    "NO_PROXY": "",
-    "no_proxy": "",
+    **PROXY_VARIABLES,
     "TMPDIR": SCRATCH_DIR,
     "PIP_NO_CACHE_DIR": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -110,20 +105,17 @@ def begin_setup(sandbox: Sandbox, variables: Mapping[str, str], registries: Host
 def make_venv(sandbox: Sandbox, python: str) -> str:
     """Make a virtual environment at `ENVIRONMENT_DIR`; return the command, for the record.
 
-    Debian splits pip off its venv module, so that where it is missing the wheel that came with our own Python serves.
-
     Raises:
         SandboxError: `setup`, there is no usable Python.
     """
-    command = f"{python} -m venv {ENVIRONMENT_DIR}"
-    attempt = command
-    wheel = _pip_wheel()
-    if wheel is not None:
+    command = f"{python} -m venv --without-pip {ENVIRONMENT_DIR}"
+    program = Path(pip_inside.__file__).read_text("utf-8")
+    install = shlex.join([f"{ENVIRONMENT_DIR}/bin/python", "-c", program])
+    done = sandbox.run(f"{command} && {install}", timeout_s=_OWN_TIMEOUT_S, cwd="/")
+    if done.exit_code == pip_inside.NO_PIP and (wheel := _pip_wheel()) is not None:
         inside = f"{SCRATCH_DIR}/{wheel.name}"
         sandbox.write(inside, wheel.read_bytes())
-        install = f"PYTHONPATH={inside} {ENVIRONMENT_DIR}/bin/python -m pip install --no-index {inside}"
-        attempt = f"{command} >/dev/null 2>&1 || {{ {command} --without-pip && {install}; }}"
-    done = sandbox.run(attempt, timeout_s=_OWN_TIMEOUT_S, cwd=sandbox.workdir)
+        done = sandbox.run(f"{install} {inside}", timeout_s=_OWN_TIMEOUT_S, cwd="/")
     if done.exit_code != 0:
         tail = done.output.text().strip()[-300:]
         raise SandboxError(

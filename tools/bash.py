@@ -19,7 +19,7 @@ MIN_TIMEOUT_S = 1.0
 _JOBS = re.compile(r"\s*jobs(?:\s+-[lpr]+)?\s*;?\s*")
 _KILL = re.compile(r"\s*kill(?:\s+-\w+)?((?:\s+%?job-\d+)+)\s*;?\s*")
 # A pipeline of programs that only read: no redirection, substitution or list, so no checkpoint is due after it.
-_READERS = r"(?:cat|head|tail|ls|grep|rg|wc|pwd|echo|file|stat|diff|sort|uniq|cut|nl|which|tree|du|date)"
+_READERS = r"(?:cat|head|tail|ls|grep|rg|wc|pwd|echo|file|stat|diff|cut|nl|which|du)"
 _READ_ONLY = re.compile(rf"\s*{_READERS}(?:\s[^;&|<>`$()\n]*)?(?:\|\s*{_READERS}(?:\s[^;&|<>`$()\n]*)?)*")
 
 

@@ -1,6 +1,6 @@
 """Every prompt as a model reads it, compared with the text under snapshots/.
 
-After a wanted change: `OSTRO_WRITE_SNAPSHOTS=1 pytest tests/prompts`, then read the difference in git.
+After a wanted change: `UPDATE_SNAPSHOTS=1 pytest tests/prompts`, then read the difference in git.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
 
 def check_snapshot(name: str, text: str) -> None:
     path = SNAPSHOTS / f"{name}.txt"
-    if os.environ.get("OSTRO_WRITE_SNAPSHOTS"):
+    if os.environ.get("UPDATE_SNAPSHOTS"):
         path.write_text(f"{text}\n", encoding="utf-8")
     assert f"{text}\n" == path.read_text(encoding="utf-8")
 

@@ -1,20 +1,20 @@
 """What `--sandbox auto|docker|local|none` comes down to, with an engine, without one, and with a wrong one."""
 
-import contextlib
 import http.server
-import os
-import socket
-import tempfile
 import threading
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ostro.sandbox.docker_engine import Engine, find_socket
-from ostro.sandbox.open import SandboxChoice, choose
-from ostro.sandbox.protocol import SandboxError, SandboxSpec
+from ostro.sandbox.docker_connection import find_socket
+from ostro.sandbox.docker_engine import Engine
+from ostro.sandbox.host_git import prepare_base
+from ostro.sandbox.local import find_means
+from ostro.sandbox.open import SandboxChoice, choose, open_sandbox
+from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
+from ostro.sandbox.reaper import OWNER_FILE
+from ostro.sandbox.repository import inspect_repository
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 
@@ -27,19 +27,6 @@ def spec(tmp_path: Path, *, image: str | None = None, in_image: bool = False) ->
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         pass
-
-
-@contextlib.contextmanager
-def unprivileged() -> Generator[None]:
-    """Drop root for the block, so that file permissions count."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_choose_none_is_taken_only_when_typed(tmp_path: Path) -> None:
@@ -103,27 +90,6 @@ def test_choose_auto_when_the_engine_cannot_get_the_image_is_local_and_says_so(t
     assert said == ["pulling image localhost:1/nobody/nothing:1"]
 
 
-@pytest.mark.docker
-def test_e07_docker_when_the_image_cannot_be_pulled_fails_with_the_mend(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="localhost:1/nobody/nothing:1") as caught:
-        choose("docker", spec(tmp_path, image="localhost:1/nobody/nothing:1"))
-    assert caught.value.kind == "image"
-    assert "ostro image build" in caught.value.mend
-
-
-def test_e10_connect_when_the_socket_is_forbidden_gives_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder, socket.socket(socket.AF_UNIX) as listener:
-        path = Path(folder) / "docker.sock"
-        listener.bind(str(path))
-        listener.listen()
-        path.chmod(0)
-        Path(folder).chmod(0o711)
-        with unprivileged(), pytest.raises(SandboxError, match="permission denied") as caught:
-            Engine.connect({"DOCKER_HOST": f"unix://{path}"})
-    assert caught.value.kind == "unavailable"
-    assert "sudo usermod -aG docker $USER" in caught.value.mend
-
-
 def test_connect_when_something_else_answers_says_so() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
     thread = threading.Thread(target=server.serve_forever)
@@ -150,3 +116,35 @@ def test_find_socket_takes_a_rootless_one_where_the_usual_is_missing(tmp_path: P
     rootless.touch()
     found = find_socket({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)})
     assert found == (usual if usual.exists() else rootless)
+
+
+@pytest.mark.docker
+def test_open_sandbox_docker_starts_in_the_workspace_and_marks_its_owner(
+    tmp_path: Path, repository: Path, docker_image: str
+) -> None:
+    base = prepare_base(inspect_repository(repository), tmp_path / "base.git")
+    given = SandboxSpec("open", tmp_path / "state", base.git_dir, base.commit, image=docker_image)
+    said: list[str] = []
+    with open_sandbox("docker", given, say=said.append) as sandbox:
+        assert isinstance(sandbox, Sandbox)
+        assert sandbox.name == "docker"
+        assert sandbox.run("cat hello.py").exit_code == 0
+        assert (tmp_path / "state" / OWNER_FILE).exists()
+    assert said == ["sandbox: docker, as asked"]
+
+
+def test_open_sandbox_auto_without_an_engine_is_embedded_and_says_why(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        find_means()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
+    base = prepare_base(inspect_repository(repository), tmp_path / "base.git")
+    said: list[str] = []
+    given = SandboxSpec("open", tmp_path / "state", base.git_dir, base.commit, image="python:3.11")
+    with open_sandbox("auto", given, say=said.append) as sandbox:
+        assert sandbox.name in ("bubblewrap", "unshare")
+        assert sandbox.run("cat hello.py").exit_code == 0
+    assert "no container engine answers" in said[0]

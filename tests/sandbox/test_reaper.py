@@ -19,6 +19,7 @@ from ostro.sandbox.reaper import (
     Owner,
     current_owner,
     owner_is_dead,
+    reap,
     reap_engine,
     reap_folders,
     write_owner,
@@ -109,6 +110,16 @@ def test_reap_folders_takes_the_dead_past_their_grace_and_nothing_else(tmp_path:
     assert reap_folders(tmp_path, grace_s=0).folders == (tmp_path / "dead",)
     left = {entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")}
     assert left == {"mine", "foreign", "damaged", "link"}
+
+
+def test_reap_without_an_engine_still_takes_the_folders(
+    tmp_path: Path, dead_owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+    (tmp_path / "dead").mkdir()
+    (tmp_path / "dead" / OWNER_FILE).write_text(json.dumps(asdict(dead_owner)))
+    reaped = reap(tmp_path, grace_s=0)
+    assert (reaped.folders, reaped.containers) == ((tmp_path / "dead",), ())
 
 
 def test_reap_folders_when_there_is_no_folder_does_nothing(tmp_path: Path) -> None:

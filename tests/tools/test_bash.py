@@ -110,6 +110,7 @@ def test_command_when_it_is_empty_or_holds_nul_then_is_not_run(call: Call) -> No
         ("ls; touch x", True),
         ("ls $(touch x)", True),
         ("cat README.md | tee copy", True),
+        ("sort README.md -o README.md", True),
         ("python3 -c 1", True),
     ],
 )

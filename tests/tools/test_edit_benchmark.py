@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ostro.benchmarks.edit_benchmark import CASES_A_KIND, Result, generate, run, table
+from ostro.benchmarks.edit_benchmark import Result, run, table
+from ostro.benchmarks.edit_cases import CASES_A_KIND, generate
 from ostro.tools.protocol import ToolContext
 
 

@@ -1,0 +1,175 @@
+"""The checks before the first token, in real sandboxes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from ostro.agent.errors import PreflightError
+from ostro.agent.preflight import Check, PreflightReport, preflight
+from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.local import LocalSandbox, open_local
+from ostro.sandbox.protocol import SandboxSpec
+from ostro.sandbox.repository import inspect_repository
+
+FILES = {
+    "setup.cfg": "[tool:pytest]\n",
+    "shop/__init__.py": "PRICE = 1\n",
+    "tests/test_shop.py": "import shop\n\ndef test_price():\n    assert shop.PRICE == 1\n",
+}
+
+
+def make_base(folder: Path, files: dict[str, str]) -> Base:
+    repository = folder / "repository"
+    for name, text in files.items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for arguments in (["init", "-q", "-b", "main"], ["add", "."],
+                      ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "first"]):  # fmt: skip
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    return prepare_base(inspect_repository(repository), folder / "base.git")
+
+
+@pytest.fixture
+def base(tmp_path: Path, request: pytest.FixtureRequest) -> Base:
+    """The base commit of `FILES`, or of the files given by an indirect parameter."""
+    return make_base(tmp_path, getattr(request, "param", FILES))
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, base: Base) -> Generator[LocalSandbox]:
+    """A sandbox whose `python` is a stand-in that the test can shape: the system's, under that name."""
+    tree = tmp_path / "tree"
+    programs = tree / "env" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to("/usr/bin/python3")
+    spec = SandboxSpec(
+        run_id="p", state_dir=tmp_path / "sandbox", base_git=base.git_dir, base_commit=base.commit, image=str(tree)
+    )
+    with open_local(spec) as opened:
+        yield opened
+
+
+def check(report: PreflightReport, name: str) -> Check:
+    return next(found for found in report.checks if found.name == name)
+
+
+def test_preflight_when_all_is_well_then_nothing_fails_and_nothing_changes(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    report = preflight(sandbox, test_command="make test", base=base, folder=tmp_path)
+    assert report.failed == ()
+    report.require()
+    statuses = {found.name: found.status for found in report.checks if "disk" not in found.name}
+    assert statuses == {"shell": "ok", "git": "ok", "interpreter": "ok", "import": "ok", "tests": "skipped"}
+    assert "only pytest" in check(report, "tests").detail
+    assert sandbox.patch() == b""
+    assert sandbox.run("ls -A shop").output.text() == "__init__.py\n"
+
+
+def test_preflight_when_the_workspace_differs_from_its_base_then_failed_with_the_file(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    sandbox.write("shop/__init__.py", b"PRICE = 2\n")
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert check(report, "git").status == "failed"
+    with pytest.raises(PreflightError, match=r"git: .*shop/__init__\.py") as caught:
+        report.require()
+    assert caught.value.kind == "preflight_failed"
+    assert caught.value.mend
+
+
+def test_preflight_when_the_workspace_is_at_another_commit_then_failed(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    sandbox.run("git commit -q --allow-empty -m other")
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert check(report, "git").status == "failed"
+    assert base.commit[:12] in check(report, "git").detail
+
+
+def test_preflight_when_the_workspace_cannot_be_written_then_the_shell_check_fails(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    sandbox.run("chmod a-w .")
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    sandbox.run("chmod u+w .")
+    assert [found.name for found in report.failed] == ["shell"]
+
+
+def test_preflight_when_the_sandbox_is_gone_then_failed_not_raised(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    sandbox.close()
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert [found.name for found in report.failed] == ["shell"]
+
+
+@pytest.mark.parametrize("base", [{**FILES, "shop/__init__.py": "import not_there\n"}], indirect=True)
+def test_preflight_when_the_project_cannot_be_imported_then_a_warning_with_the_reason(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert report.failed == ()
+    assert check(report, "import").status == "warning"
+    assert "not_there" in check(report, "import").detail
+
+
+@pytest.mark.parametrize(("configured", "status"), [(True, "failed"), (False, "warning")])
+def test_preflight_when_the_test_program_is_missing_then_failed_only_if_it_was_configured(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path, *, configured: bool, status: str
+) -> None:
+    report = preflight(
+        sandbox, test_command="pytest-of-nobody/pytest -q", base=base, folder=tmp_path, configured=configured
+    )
+    assert check(report, "tests").status == status
+    assert check(report, "tests").mend
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "text", "status"),
+    [(0, "3 tests collected", "ok"), (5, "no tests collected", "warning"), (2, "1 error during collection", "warning")],
+)
+def test_preflight_when_pytest_collects_then_its_exit_code_decides(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path, exit_code: int, text: str, status: str
+) -> None:
+    # A pytest of the repository's own: what matters here is what its answer is taken for.
+    sandbox.run(
+        f"mkdir bin && printf '#!/bin/sh\\necho \"$@\"; echo {text}; exit {exit_code}' > bin/pytest; chmod +x bin/*"
+    )
+    report = preflight(sandbox, test_command="bin/pytest tests", base=base, folder=tmp_path, configured=True)
+    assert check(report, "tests").status == status
+    assert text in check(report, "tests").detail or exit_code == 5
+
+
+@pytest.mark.parametrize("base", [{"go.mod": "module x\n", "main.go": "package main\n"}], indirect=True)
+def test_preflight_when_the_languages_program_is_not_on_path_then_a_warning(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    report = preflight(sandbox, test_command="go test ./...", base=base, folder=tmp_path)
+    assert check(report, "interpreter").status == "warning"
+    assert "go is not on PATH" in check(report, "interpreter").detail
+    assert check(report, "tests").status == "skipped"
+
+
+def test_preflight_when_another_python_comes_first_then_a_warning(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    sandbox.run("mkdir /tmp/other && ln -s /usr/bin/python3 /tmp/other/python && export PATH=/tmp/other:$PATH")
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert check(report, "interpreter").status == "warning"
+    assert "/tmp/other/python" in check(report, "interpreter").detail
+
+
+def test_preflight_when_the_run_folders_disk_is_full_then_failed(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ostro.agent.preflight.HOST_BYTES_LEAST", 1 << 62)
+    monkeypatch.setattr("ostro.agent.preflight.HOST_BYTES_GOOD", 1 << 62)
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
+    assert [found.name for found in report.failed] == ["host disk"]
+    assert "ostro clean" in report.failed[0].mend
