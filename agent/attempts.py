@@ -33,7 +33,7 @@ def run_attempts(prepared: Prepared, listener: Listener | None) -> AttemptResult
         results.append(run_attempt(prepared, number, listener))
         if results[-1].outcome.ending in FINAL_ENDINGS:
             break
-    return select(prepared, results)
+    return select(results, prepared.open_sandbox, prepared.test_command)
 
 
 def agree(results: list[AttemptResult]) -> bool:

@@ -47,7 +47,9 @@ def publish(
         StorageError: the patch file cannot be written.
     """
     report = check_patch(base, patch)
-    refusals = tuple(f"{finding.path}: {finding.reason}" for finding in report.findings)
+    refusals = tuple(
+        f"policy: {finding.path or 'the patch'} {finding.action}: {finding.reason}" for finding in report.findings
+    )
     try:
         file.write_bytes(report.patch or patch)
     except OSError as error:

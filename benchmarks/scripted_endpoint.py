@@ -281,7 +281,9 @@ def play_fault(exchange: Exchange, name: str) -> None:
     """
     if name.isdigit():
         extra = {"Retry-After": "0"} if name == "429" else {}
-        error = {"message": f"scripted {name}", "type": "rate_limit_exceeded" if name == "429" else "server_error"}
+        kinds = {"401": "authentication_error", "429": "rate_limit_exceeded"}
+        kind = kinds.get(name, "server_error" if int(name) >= 500 else "invalid_request_error")
+        error = {"message": f"scripted {name}", "type": kind}
         exchange.connection.send_json(int(name), {"error": error}, extra)
         return
     exchange.endpoint.known_faults[name](exchange)

@@ -18,8 +18,14 @@ from ostro.sandbox.pipes import PipeChannel, end_process, start_process
 from ostro.sandbox.protocol import SandboxName, SandboxSpec
 from ostro.sandbox.shell import base_environment, boot_argv
 
-_ADOPT = "import ctypes,os,sys;ctypes.CDLL(None).prctl(36,1,0,0,0);os.execvp(sys.argv[1],sys.argv[1:])"
-"""36 is PR_SET_CHILD_SUBREAPER (linux/prctl.h); it outlives the exec."""
+_ADOPT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""36 is PR_SET_CHILD_SUBREAPER (linux/prctl.h); it outlives the exec. The signals are those that Python ignores."""
 
 
 def open_bare(spec: SandboxSpec) -> BareSandbox:

@@ -18,6 +18,8 @@
 # Processes: this loop M starts a keeper J, which starts the command C, waits and prints the end record.
 # Everything in `kill`, `poke` and `stop` is built in: it must work when no process can be made.
 
+# `kill 0` of a command reaches us where the shell has no job control without a terminal (dash, busybox).
+trap '' HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP
 IFS=' ' read -r ostro_m ostro_x </proc/self/stat
 ostro_j=
 ostro_jobs=
@@ -47,6 +49,7 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
     case $ostro_verb in
     run)
         [ -n "$ostro_j" ] && wait "$ostro_j"
+        [ -d "$ostro_dir" ] || mkdir -p "$ostro_dir"
         ostro_in=/dev/null
         if [ "$ostro_d" = 1 ]; then
             ostro_in=$ostro_file
@@ -55,10 +58,15 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 continue
             fi
         fi
+        # In bash the command gets a process group of its own and SIGINT as it was. The other shells let it ignore
+        # SIGINT and SIGQUIT, as POSIX has it for every background command.
+        [ -n "$BASH_VERSION" ] && set -m
         (
+            [ -n "$BASH_VERSION" ] && set +m
             printf '%sb %s %s\n' "$ostro_mark" "$ostro_step" "$ostro_mark"
             (
                 exec 2>&1
+                trap - HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP
                 if ! cd -- "$ostro_cwd"; then
                     [ "$ostro_c" = 1 ] && exit 1
                     cd -- "$ostro_workdir" || cd /
@@ -70,12 +78,16 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 OSTRO_STEP=$ostro_step
                 export OSTRO_STEP
                 if [ "$ostro_b" != - ]; then
-                    trap "{ ostro_x=\$?; set +eux; } 2>/dev/null; unset OSTRO_STEP
+                    trap "{
+                        ostro_x=\$?
+                        set +eux
+                        unset OSTRO_STEP
                         export -p >|$ostro_quoted/v$ostro_b && { echo $ostro_step; pwd; } >|$ostro_quoted/d
+                        } 2>/dev/null
                         exit \$ostro_x" EXIT
                 fi
                 # From a file, so that bash counts the lines of the command alone in its messages.
-                if printf '%s\n' "$ostro_text" >|"$ostro_dir/command"; then
+                if { printf '%s\n' "$ostro_text" >|"$ostro_dir/command"; } 2>/dev/null; then
                     set -- ". $ostro_quoted/command"
                 else
                     set -- "$ostro_text"
@@ -111,6 +123,7 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 "$ostro_cwd" "$ostro_mark"
         ) <"$ostro_in" &
         ostro_j=$!
+        [ -n "$BASH_VERSION" ] && set +m
         ;;
     put)
         IFS= read -r ostro_l
@@ -132,6 +145,7 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
     start)
         printf '%s\n' "$ostro_text" >|"$ostro_dir/job-$ostro_a"
         (
+            trap - HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP
             exec $ostro_setsid "$ostro_sh" -c "$ostro_job" "${ostro_sh##*/}" "$ostro_dir" "$ostro_a" "$ostro_b" \
                 "$ostro_cwd" "$ostro_names"
         ) </dev/null >>"$ostro_log" 2>&1 &

@@ -55,7 +55,6 @@ PRIVATE_GIT = """export GIT_DIR={base} GIT_WORK_TREE={workdir} GIT_INDEX_FILE={s
 export GIT_OBJECT_DIRECTORY={state}/objects GIT_ALTERNATE_OBJECT_DIRECTORIES={base}/objects
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1
 unset GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EXTERNAL_DIFF GIT_DIFF_OPTS
-(set -o pipefail) 2>/dev/null && set -o pipefail
 cd {workdir} 2>/dev/null && [ -n "$(ls -A)" ] || exit {lost}
 command -v git >/dev/null 2>&1 || exit {no_git}
 mkdir -p {state}/objects

@@ -115,7 +115,7 @@ def _list(run: Run, place: Place) -> tuple[str, list[bytes]] | None:
     tree, _, tracked = listed.partition(b"\n")
     ignored_text = "git {quiet} ls-files -z -o -i --exclude-standard | tee {state}/ignored"
     ignored = _split(_ask(run, patch.PRIVATE_GIT + ignored_text, place) or b"")
-    sizes_text = "cd {workdir} && xargs -0 stat -c %s -- <{state}/ignored 2>/dev/null"
+    sizes_text = "cd {workdir}; [ ! -s {state}/ignored ] || xargs -0 stat -c %s -- <{state}/ignored 2>/dev/null || true"
     sizes = (_ask(run, sizes_text, place) or b"").split()
     small: list[bytes] = []
     room = SMALL_TOTAL_BYTES

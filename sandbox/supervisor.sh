@@ -47,6 +47,7 @@ while IFS= read -r ostro_l; do
 done <"$ostro_dir/v0"
 
 trap 'if [ "$$" = 1 ]; then kill -9 -1; else ostro_m=0; eval "$ostro_scan"; kill -9 $ostro_left; fi' USR1
+trap '' HUP INT QUIT USR2 PIPE ALRM TERM TSTP
 exec 2>/dev/null
 eval "$ostro_limits"
 

@@ -101,7 +101,8 @@ def open_kind(
         if kind == "docker":
             changes.setdefault("image", request.getfixturevalue("docker_image"))
         values = {"base_git": base[0], "base_commit": base[1], **shell, **changes}
-        spec = SandboxSpec(run_id=f"test-{state.name}", state_dir=state, limits=limits, **values)  # type: ignore[arg-type]
+        values.setdefault("state_dir", state)
+        spec = SandboxSpec(run_id=f"test-{state.name}", limits=limits, **values)  # type: ignore[arg-type]
         if kind == "none":
             return open_bare(spec)
         if kind == "docker":
