@@ -154,7 +154,7 @@ class ModelClient:
 
         Args:
             messages: the history; nothing of it is changed.
-            tools: tool descriptions in the endpoint's form (wire.function_tool), always the same ones.
+            tools: tool descriptions in the endpoint's form (`Toolset.schemas`), always the same list.
             max_tokens: longest reply, at most the model's own limit.
             temperature: sampling temperature.
             seed: sampling seed, sent where the endpoint takes one.
