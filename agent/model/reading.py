@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ostro.agent.model.failure import TryError, answered_error
 from ostro.agent.model.loose import dollars, is_array, is_object, items, mapping, parse, string
 from ostro.agent.model.reply import RawCall
-from ostro.agent.model.retry import TryError, answered_error
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Bytes of one answer after which it is cut off: the longest normal one is under 100 KB."""

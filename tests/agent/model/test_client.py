@@ -258,3 +258,8 @@ def test_cost_when_figured_then_the_endpoints_own_comes_first(
 @pytest.mark.parametrize("raw", [None, {}, {"prompt_tokens": 0}, {"prompt_tokens": "many"}, {"prompt_tokens": -5}])
 def test_usage_when_it_cannot_be_true_then_none(raw: dict[str, Any] | None) -> None:
     assert read_usage(raw) is None
+
+
+def test_endpoint_when_asked_for_a_fault_that_nobody_knows_then_refused() -> None:
+    with pytest.raises(ValueError, match="unknown fault 'A99'"):
+        serve(fault="A99")

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostro.agent.errors import ModelErrorKind
-from ostro.agent.model.retry import (
-    LONGEST_WAIT_S,
-    MAX_TRIES,
-    RETRIED,
-    TryError,
-    http_error,
-    next_wait,
-    retry_after,
-)
+from ostro.agent.model.failure import TryError, http_error, retry_after
+from ostro.agent.model.retry import LONGEST_WAIT_S, MAX_TRIES, RETRIED, next_wait
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
