@@ -47,7 +47,7 @@ def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> A
     folder = prepared.folder.path if number == 1 else prepared.folder.path / f"attempt-{number}"
     with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
         try:
-            with prepared.open_sandbox(f"try-{number}") as sandbox:
+            with prepared.open_sandbox(f"try-{number}", online=prepared.settings.network) as sandbox:
                 keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
                 agent = assemble(prepared, sandbox, log, keeper, number)
                 _check(prepared, sandbox, log)

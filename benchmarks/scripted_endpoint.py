@@ -133,6 +133,7 @@ class ScriptedEndpoint:
     Attributes:
         requests: every chat request so far, in order of arrival.
         connections: TCP connections accepted so far.
+        by_request: turns to play by the number of the request instead, for clients that begin anew each time.
         stopping: set when the endpoint closes; hanging faults wait on it.
     """
 
@@ -151,6 +152,7 @@ class ScriptedEndpoint:
         port: int = 0,
     ) -> None:
         self.turns = list(turns)
+        self.by_request: list[Mapping[str, Any]] | None = None
         self.faults = list(faults)
         self.known_faults = {**SIMPLE_FAULTS, **(known_faults or {})}
         self.model = model
@@ -235,7 +237,7 @@ class ScriptedEndpoint:
             connection.send_json(400, {"error": {"message": "not a chat request", "type": "invalid_request_error"}})
             return
         turn_number = turn_of(messages)
-        turn = self.turns[min(turn_number, len(self.turns) - 1)]
+        turn = self._turn(turn_number)
         recorded = Recorded(
             connection=number,
             conversation=conversation_of(messages),
@@ -252,6 +254,11 @@ class ScriptedEndpoint:
         exchange = Exchange(self, connection, recorded, completion(turn, turn_number, body, self.model))
         exchange.pause(float(turn.get("latency_s", self.latency_s)))
         play_fault(exchange, fault) if fault else exchange.play()
+
+    def _turn(self, number: int) -> Mapping[str, Any]:
+        if self.by_request is not None:
+            return self.by_request[min(len(self.requests), len(self.by_request) - 1)]
+        return self.turns[min(number, len(self.turns) - 1)]
 
     def _fault_for(self, request: Recorded, turn: Mapping[str, Any]) -> str:
         with self._lock:

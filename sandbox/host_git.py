@@ -19,6 +19,7 @@ BASE_DEPTH = 200
 BASE_REF = "refs/heads/base"
 OSTRO_NAME, OSTRO_EMAIL = "Ostro", "ostro@localhost"
 
+ALLOC_LIMIT = "512m"
 _INFINITE_DEPTH = 2**31 - 1  # git's own INFINITE_DEPTH (shallow.h)
 
 
@@ -60,9 +61,26 @@ class Change:
     new_blob: str
 
     @property
+    def blobs(self) -> tuple[str, ...]:
+        """The ids of the contents before and after; a submodule has none."""
+        sides = ((self.old_mode, self.old_blob), (self.new_mode, self.new_blob))
+        return tuple(blob for mode, blob in sides if mode not in ("000000", "160000"))
+
+    @property
     def name(self) -> str:
         """The path as text, bytes that are not UTF-8 escaped."""
         return self.path.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file's content in git; `data` is empty where it was too large to be read."""
+
+    size: int
+    data: bytes = b""
+
+
+NO_BLOB = Blob(0)
 
 
 def prepare_base(repository: Repository, into: Path, *, depth: int | None = BASE_DEPTH) -> Base:
@@ -169,11 +187,26 @@ class PatchedTree:
         """Write the tree into the private object folder and return its id."""
         return must(run_git(["write-tree"], git_dir=self.git_dir), doing="the patched tree cannot be written").line
 
-    def blob(self, oid: str) -> bytes:
-        """Return the content of a blob; b"" for the null id."""
-        if not oid.strip("0"):
-            return b""
-        return must(run_git(["cat-file", "blob", oid], git_dir=self.git_dir), doing="a file is missing").stdout
+    def blobs(self, oids: Iterable[str], *, max_bytes: int) -> dict[str, Blob]:
+        """Return size and content of blobs; null ids are left out, the content of one above `max_bytes` is b""."""
+        wanted = sorted({oid for oid in oids if oid.strip("0")})
+        told = self._cat(["--batch-check=%(objectname) %(objecttype) %(objectsize)"], wanted).decode("ascii")
+        fields = [line.split(" ") for line in told.splitlines()]
+        sizes = {about[0]: int(about[2]) for about in fields if about[1] == "blob"}
+        small = [oid for oid, size in sizes.items() if size <= max_bytes]
+        content, at = self._cat(["--batch"], small), 0
+        found = {oid: Blob(size) for oid, size in sizes.items()}
+        for oid in small:
+            at = content.index(b"\n", at) + 1
+            found[oid] = Blob(sizes[oid], content[at : at + sizes[oid]])
+            at += sizes[oid] + 1
+        return found
+
+    def _cat(self, how: list[str], oids: list[str]) -> bytes:
+        lines = "".join(f"{oid}\n" for oid in oids).encode("ascii")
+        return must(
+            run_git(["cat-file", *how, "--buffer"], git_dir=self.git_dir, stdin=lines), doing="a file cannot be read"
+        ).stdout
 
 
 @contextmanager
@@ -192,7 +225,13 @@ def patched(base: Base, patch: bytes) -> Generator[PatchedTree]:
         )
         must(run_git(["read-tree", base.tree], git_dir=git_dir), doing="the base cannot be read")
         if patch.strip():
-            told = run_git(["apply", "--cached", "--binary", "--whitespace=nowarn", "-"], git_dir=git_dir, stdin=patch)
+            told = run_git(
+                ["apply", "--cached", "--binary", "--whitespace=nowarn", "-"],
+                git_dir=git_dir,
+                stdin=patch,
+                # A few bytes of a binary patch can say that they unpack to terabytes.
+                env={"GIT_ALLOC_LIMIT": ALLOC_LIMIT},
+            )
             must(told, doing="the patch does not apply")
         yield PatchedTree(base, git_dir)
 

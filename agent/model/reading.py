@@ -37,7 +37,8 @@ class DraftCall:
 
     def finished(self) -> RawCall:
         """Return the call as it came; arguments that were an object stay one."""
-        arguments = self.value if self.value is not None and not self.text else clean("".join(self.text))
+        text = clean("".join(self.text))
+        arguments = text if text or self.value is None else self.value
         return RawCall(name=clean(self.name), arguments=_cleaned(arguments), id=clean(self.id) or None)
 
 

@@ -196,8 +196,9 @@ class Transport:
                 f"no trusted connection to {label}: {root}",
                 kind="unreachable",
                 cause="tls",
-                final=isinstance(root, ssl.SSLCertVerificationError),
-                mend="Install ca-certificates, or point SSL_CERT_FILE at the right certificates.",
+                final=isinstance(root, ssl.SSLCertVerificationError) or root.reason == "WRONG_VERSION_NUMBER",
+                mend="Install ca-certificates, point SSL_CERT_FILE at the right certificates, or use http:// if that "
+                "is what the server speaks.",
             )
         refused = isinstance(root, ConnectionRefusedError | socket.gaierror) and not begun
         cause = "no_connection" if refused else ("cut" if begun else "reset")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +40,7 @@ EMPTY = EndpointProfile(name="empty", label="empty", base_url="http://x/v1", cal
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["", " ", "\n", "[TOOL_CALLS]x[ARGS]{}"])
 names = st.sampled_from(["bash", "search", "str_replace_editor"])
-values: st.SearchStrategy[JsonValue] = texts | st.integers() | st.none()
+values = cast("st.SearchStrategy[JsonValue]", texts | st.integers() | st.none())
 arguments = st.dictionaries(st.sampled_from(["command", "path"]), values, max_size=2)
 images = st.lists(st.just(IMAGE), max_size=2).map(tuple)
 ids = st.integers(0, 5).map(lambda n: call_id(0, n))
