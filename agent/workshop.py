@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,14 @@ from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.registries import host_registries
+from ostro.sandbox.reaper import reap
 from ostro.sandbox.repository import Repository
+
+LEAST_MEMORY_BYTES = 64 * 1024**2
+MOST_MEMORY_BYTES = 64 * 1024**4
+
+BASE_GIT = "base.git"
+"""Name of the copy of the base commit in the folder of a run."""
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
@@ -33,11 +41,11 @@ class Workshop:
     """A repository with its environment made ready.
 
     Attributes:
-        folder: on the host; holds the base and, while they live, what the sandboxes keep.
+        sandboxes: on the host; holds what the sandboxes keep while they live, and what the reaper looks through.
         test: the command that its files suggest for its tests; "" where they suggest none.
     """
 
-    folder: Path
+    sandboxes: Path
     run_id: str
     base: Base
     spec: SandboxSpec
@@ -53,7 +61,7 @@ class Workshop:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
         """
-        spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.folder / "sandboxes" / label)
+        spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.sandboxes / f"{self.run_id}-{label}")
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -64,7 +72,7 @@ class Workshop:
             self.environment.furnish(sandbox)
             if proxy is not None and self.backend != "docker":
                 proxy.serve_inside(sandbox)
-        except SandboxError:
+        except BaseException:
             sandbox.close()
             raise
         return sandbox
@@ -78,7 +86,8 @@ class Workshop:
         """Close the proxies and remove what the sandboxes kept on the host."""
         for proxy in self.proxies:
             proxy.close()
-        shutil.rmtree(self.folder / "sandboxes", ignore_errors=True)
+        for folder in self.sandboxes.glob(f"{self.run_id}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare_workshop(
@@ -91,11 +100,13 @@ def prepare_workshop(
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    base = prepare_base(repository, folder / "base.git")
+    sandboxes = settings.home / "sandboxes"
+    threading.Thread(target=reap, args=(sandboxes,), name="ostro-reap", daemon=True).start()
+    base = prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
-        state_dir=folder / "sandboxes",
+        state_dir=sandboxes / run_id,
         base_git=base.git_dir,
         base_commit=base.commit,
         image=_named_image(tree, settings),
@@ -105,7 +116,7 @@ def prepare_workshop(
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
     environment, backend = _environment(base, settings, limits, chosen.backend, say)
     return Workshop(
-        folder=folder,
+        sandboxes=sandboxes,
         run_id=run_id,
         base=base,
         spec=environment.specify(spec),
@@ -150,9 +161,13 @@ def parse_size(text: str) -> int:
     """Return bytes for `512m`, `4g`, `1.5G`.
 
     Raises:
-        ConfigError: it is not a size.
+        ConfigError: it is not a size, or none that a sandbox can live with.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is not a size", mend="Write it like 512m or 4g.")
-    return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
+        raise ConfigError(f"memory cannot be {text!r}: it is not a size", mend="Write it like 512m or 4g.")
+    size = int(float(match.group(1)) * _UNITS[match.group(2).lower()])
+    if not LEAST_MEMORY_BYTES <= size <= MOST_MEMORY_BYTES:
+        least, most = LEAST_MEMORY_BYTES // 1024**2, MOST_MEMORY_BYTES // 1024**4
+        raise ConfigError(f"memory cannot be {text!r}", mend=f"Give between {least}m and {most}t.")
+    return size
