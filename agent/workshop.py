@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
+from ostro.sandbox.reaper import reap
 from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
@@ -33,7 +35,7 @@ class Workshop:
     """A repository with its environment made ready.
 
     Attributes:
-        folder: on the host; holds the base and, while they live, what the sandboxes keep.
+        folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
     """
 
@@ -53,7 +55,8 @@ class Workshop:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
         """
-        spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.folder / "sandboxes" / label)
+        name = f"{self.run_id}-{label}"
+        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -78,7 +81,8 @@ class Workshop:
         """Close the proxies and remove what the sandboxes kept on the host."""
         for proxy in self.proxies:
             proxy.close()
-        shutil.rmtree(self.folder / "sandboxes", ignore_errors=True)
+        for folder in self.spec.state_dir.glob(f"{self.run_id}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare_workshop(
@@ -91,11 +95,12 @@ def prepare_workshop(
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
+    _reap_leftovers(settings.home / "sandboxes")
     base = prepare_base(repository, folder / "base.git")
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
-        state_dir=folder / "sandboxes",
+        state_dir=settings.home / "sandboxes",
         base_git=base.git_dir,
         base_commit=base.commit,
         image=_named_image(tree, settings),
@@ -113,6 +118,11 @@ def prepare_workshop(
         environment=environment,
         test=detect_test(tree) or "",
     )
+
+
+def _reap_leftovers(sandboxes: Path) -> None:
+    """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
+    threading.Thread(target=reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:
