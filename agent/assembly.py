@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import version
 
 from ostro.agent.asking import Asker, Sampling
 from ostro.agent.budget import Budget
@@ -18,6 +17,7 @@ from ostro.agent.preparation import Prepared
 from ostro.agent.record.trajectory import Retried, RunStarted, TrajectoryWriter
 from ostro.agent.repetition import LoopDetector
 from ostro.agent.untrusted import Fence, sanitise
+from ostro.agent.version import ostro_version
 from ostro.prompts.render import prompts_digest, render
 from ostro.sandbox.protocol import Sandbox, SandboxError
 from ostro.tools.protocol import ToolContext
@@ -137,7 +137,7 @@ def _manifest(
     schemas = json.dumps(toolset.schemas(), sort_keys=True)
     price = target.model.price
     return RunStarted(
-        ostro_version=version("ostro"),
+        ostro_version=ostro_version(),
         run_id=prepared.folder.run_id,
         attempt=number,
         task={"title": task.title, "source": task.source, "number": task.number, "url": task.url},

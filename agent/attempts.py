@@ -33,7 +33,7 @@ def run_attempts(prepared: Prepared, listener: Listener | None) -> AttemptResult
         results.append(run_attempt(prepared, number, listener))
         if results[-1].outcome.ending in FINAL_ENDINGS:
             break
-    return select(prepared, results)
+    return select(results, prepared.open_sandbox, prepared.test_command)
 
 
 def agree(results: list[AttemptResult]) -> bool:
@@ -47,7 +47,7 @@ def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> A
     folder = prepared.folder.path if number == 1 else prepared.folder.path / f"attempt-{number}"
     with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
         try:
-            with prepared.open_sandbox(f"try-{number}") as sandbox:
+            with prepared.open_sandbox(f"try-{number}", online=prepared.settings.network) as sandbox:
                 keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
                 agent = assemble(prepared, sandbox, log, keeper, number)
                 _check(prepared, sandbox, log)

@@ -34,6 +34,9 @@ NO_TESTS = 5
 """pytest's exit code when it collected nothing."""
 
 _PYTEST = re.compile(r"(\S*python[\d.]*\s+-m\s+|\S*/)?(pytest|py\.test)(\s[^;&|<>`$()]*)?")
+_PYTHON = "command -v python || command -v python3"
+"""Debian has no `python` outside a virtual environment."""
+
 _PROGRAMS: dict[Language, str] = {"python": "python", "javascript": "node", "go": "go", "rust": "cargo", "make": "make"}
 
 
@@ -165,8 +168,9 @@ def _interpreter(sandbox: Sandbox, files: BaseFiles) -> Check:
     program = _PROGRAMS.get(language)
     if program is None:
         return Check("interpreter", "skipped", "no language detected")
-    version = f"{program} version" if program == "go" else f"{program} --version"
-    done = _probe(sandbox, f"command -v {program} && {version} 2>&1 | head -n 1")
+    look_up = _PYTHON if language == "python" else f"command -v {program}"
+    version = "version" if program == "go" else "--version"
+    done = _probe(sandbox, f'found=$({look_up}) && echo "$found" && "$found" {version} 2>&1 | head -n 1')
     path, _, version = done.output.text().strip().partition("\n")
     if done.exit_code != 0:
         mend = f"Take an image that has {program} (`--image`)."
@@ -183,7 +187,8 @@ def _import(sandbox: Sandbox, files: BaseFiles) -> Check:
     packages = packages_of(files.tree) if detect_language(files.tree) == "python" else ()
     if not packages:
         return Check("import", "skipped", "no Python package found")
-    command = f"PYTHONDONTWRITEBYTECODE=1 python -c {shlex.quote('; '.join(f'import {name}' for name in packages))}"
+    program = shlex.quote("; ".join(f"import {name}" for name in packages))
+    command = f'PYTHONDONTWRITEBYTECODE=1 "$({_PYTHON})" -c {program}'
     done = _probe(sandbox, command)
     if done.exit_code == 0:
         return Check("import", "ok", ", ".join(packages))

@@ -115,9 +115,9 @@ class Prepared:
         """What every sandbox of the run is started from."""
         return self.workshop.spec
 
-    def open_sandbox(self, label: str) -> Sandbox:
+    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
         """Start a fresh sandbox of the task's environment, the base commit in its workspace."""
-        sandbox = self.workshop.open_sandbox(label)
+        sandbox = self.workshop.open_sandbox(label, online=online)
         self.sandbox_name = sandbox.name
         return sandbox
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ostro.agent.budget import Budget
 from ostro.agent.repetition import SAME_CALL_TIMES, STALE_CALLS, Pattern
 from ostro.prompts.render import render
+from ostro.tools.plan import show_plan
 from ostro.tools.protocol import ToolState
 
 LIMIT_NEAR_STEPS = 5
@@ -30,14 +31,13 @@ def limit_reminder(budget: Budget) -> str:
 
 def plan_reminder(state: ToolState) -> str:
     """Return the plan when the model has not looked at it for `PLAN_STALE_CALLS` calls, else ""; counts the call."""
-    if not state.plan:
+    if all(item.status == "done" for item in state.plan):
         return ""
     state.plan_age += 1
     if state.plan_age < PLAN_STALE_CALLS:
         return ""
     age, state.plan_age = state.plan_age, 0
-    lines = "\n".join(f"- [{item.status}] {item.text}" for item in state.plan)
-    return render("plan_reminder.j2", age=age, plan=lines)
+    return render("plan_reminder.j2", age=age, plan=show_plan(state.plan))
 
 
 def no_call_nudge(*, names: Sequence[str], remaining: int, cut_at: int) -> str:

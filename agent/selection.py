@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 from ostro.agent.attempt import AttemptResult
 from ostro.agent.outcome import Ending, Tokens
-from ostro.agent.preparation import Prepared
-from ostro.agent.verification import run_tests
+from ostro.agent.verification import OpenSandbox, run_tests
 from ostro.tools.submit import changed_files, is_test_file
 
 BUG_TESTS_WEIGHT = 0.3
@@ -51,30 +50,35 @@ def split(result: AttemptResult) -> Candidate:
     )
 
 
-def select(prepared: Prepared, results: Sequence[AttemptResult]) -> AttemptResult:
-    """Return the best attempt; its steps, tokens and repairs are those of all attempts together."""
+def select(results: Sequence[AttemptResult], open_sandbox: OpenSandbox, command: str) -> AttemptResult:
+    """Return the best attempt; its steps, tokens and repairs are those of all attempts together.
+
+    Args:
+        results: of the attempts, in their order; at least one.
+        open_sandbox: opens a fresh sandbox of the task's environment.
+        command: the repository's test command, "" for none.
+    """
     with_patch = [result for result in results if result.patch]
     submitted = [result for result in with_patch if result.outcome.ending is Ending.SUBMITTED] or with_patch
     best = (submitted or list(results))[0]
     if len({result.patch for result in submitted}) > 1:
         candidates = [split(result) for result in submitted]
-        scores = [score(prepared, candidate, candidates) for candidate in candidates]
+        scores = [score(candidate, candidates, open_sandbox, command) for candidate in candidates]
         best = candidates[best_index(candidates, scores)].result
     return _with_totals(best, results)
 
 
-def score(prepared: Prepared, candidate: Candidate, candidates: Sequence[Candidate]) -> float:
+def score(candidate: Candidate, candidates: Sequence[Candidate], open_sandbox: OpenSandbox, command: str) -> float:
     """Return the score of one patch, 0 to 1; without any command to run every patch has 0."""
-    command = prepared.test_command
     if not command:
         return 0.0
-    regression = run_tests(prepared.open_sandbox, command, candidate.result.patch, label="select")
+    regression = run_tests(open_sandbox, command, candidate.result.patch, label="select")
     total = REGRESSION_WEIGHT if regression.status == "green" else 0.0
     suites = [other for other in candidates if other.test_files] if "pytest" in command else []
     passed = 0
     for other in suites:
         own = f"python -m pytest -q {' '.join(other.test_files)}"
-        result = run_tests(prepared.open_sandbox, own, candidate.source + other.tests, label="select")
+        result = run_tests(open_sandbox, own, candidate.source + other.tests, label="select")
         passed += result.status == "green"
     return total + (BUG_TESTS_WEIGHT * passed / len(suites) if suites else 0.0)
 

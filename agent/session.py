@@ -16,7 +16,7 @@ from ostro.agent.attempt import PATCH_FILE, AttemptResult, outcome_of_error
 from ostro.agent.attempts import run_attempts
 from ostro.agent.config import Settings
 from ostro.agent.errors import OstroError, UsageError
-from ostro.agent.outcome import Ending, Outcome, RunReport, TestedPatch, TestRun
+from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch, TestRun
 from ostro.agent.preparation import Prepared, RunFolder, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record.trajectory import Event, Tested, TrajectoryWriter, storage_error
@@ -109,6 +109,17 @@ def _unstarted(request: RunRequest, folder: RunFolder, outcome: Outcome, started
     )
 
 
+def _refused(published: Published, outcome: Outcome) -> Outcome:
+    """Nothing of the patch was allowed: no branch, the patch file stays for the user to look at."""
+    error = ErrorReport(
+        kind="policy",
+        message="; ".join(published.refusals),
+        mend=f"Look at {published.patch} and apply by hand what is wanted.",
+    )
+    ending = Ending.NO_ACTION if outcome.ending is Ending.SUBMITTED else outcome.ending
+    return Outcome(ending=ending, reason="the patch policy refused the change", error=outcome.error or error)
+
+
 class _Run:
     """A run whose preparation succeeded."""
 
@@ -145,7 +156,7 @@ class _Run:
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
-        return published, best.outcome
+        return published, best.outcome if published.accepted else _refused(published, best.outcome)
 
     def _verify(
         self, base_tests: BaseTests, best: AttemptResult, published: Published, outcome: Outcome

@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
 from ostro.sandbox.base_files import read_base
-from ostro.sandbox.detect import detect_test
+from ostro.sandbox.detect import Tree, detect_image, detect_test
+from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
+from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
@@ -41,21 +44,40 @@ class Workshop:
     backend: Backend
     environment: Environment
     test: str
+    proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
-    def open_sandbox(self, label: str) -> Sandbox:
-        """Start a fresh sandbox with the base commit in its workspace, and what set-up left there."""
+    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
+        """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
+
+        Args:
+            label: tells the sandboxes of one run apart.
+            online: let its commands reach the package registries, and nothing else, through the proxy.
+        """
         spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.folder / "sandboxes" / label)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
+        proxy = self._proxy(spec.state_dir) if online else None
+        if proxy is not None:
+            socket = proxy.unix_socket if self.backend == "docker" else None
+            spec = replace(spec, network=socket, env={**spec.env, **PROXY_VARIABLES})
         sandbox = open_sandbox(self.backend, spec)
         try:
             self.environment.furnish(sandbox)
+            if proxy is not None and self.backend != "docker":
+                proxy.serve_inside(sandbox)
         except SandboxError:
             sandbox.close()
             raise
         return sandbox
 
+    def _proxy(self, folder: Path) -> EgressProxy:
+        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock")
+        self.proxies.append(proxy)
+        return proxy
+
     def close(self) -> None:
-        """Remove what the sandboxes kept on the host."""
+        """Close the proxies and remove what the sandboxes kept on the host."""
+        for proxy in self.proxies:
+            proxy.close()
         shutil.rmtree(self.folder / "sandboxes", ignore_errors=True)
 
 
@@ -70,12 +92,13 @@ def prepare_workshop(
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
     base = prepare_base(repository, folder / "base.git")
+    tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
         state_dir=folder / "sandboxes",
         base_git=base.git_dir,
         base_commit=base.commit,
-        image=settings.image,
+        image=_named_image(tree, settings),
         limits=limits,
     )
     chosen = choose(settings.sandbox, spec, say=say)
@@ -88,8 +111,14 @@ def prepare_workshop(
         spec=environment.specify(spec),
         backend=backend,
         environment=environment,
-        test=detect_test(read_base(base.git_dir, base.commit).tree) or "",
+        test=detect_test(tree) or "",
     )
+
+
+def _named_image(tree: Tree, settings: Settings) -> str | None:
+    """Return the image that the user or the repository names; None leaves it to what the engine has ready."""
+    found = detect_image(tree, configured=settings.image)
+    return None if found.source == "language" else found.image
 
 
 def _environment(

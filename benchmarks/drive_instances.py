@@ -22,10 +22,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from ostro.agent.errors import OstroError
-from ostro.agent.record.trajectory import Observed, TrajectoryError
+from ostro.agent.outcome import Ending, RunReport
+from ostro.agent.record.trajectory import Observed
 from ostro.benchmarks.diffs import DiffError
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.grading import grade
+from ostro.benchmarks.grading import Grade, grade
 from ostro.benchmarks.instance import Instance, read_instances
 from ostro.benchmarks.ostro_run import Finished, run_ostro
 from ostro.benchmarks.policy import scripted_turns
@@ -37,6 +38,10 @@ RUN_TIMEOUT_S = 1800.0
 DEFAULT_HOME = Path.home() / ".cache" / "ostro-instances"
 
 
+class DriveError(OstroError):
+    """The command printed no report: a bug of ours."""
+
+
 class Driven(BaseModel):
     """How one instance went in one sandbox; a row of the table and of the JSON.
 
@@ -44,7 +49,7 @@ class Driven(BaseModel):
         sandbox: the flavour that was asked for; `isolation` is what the report names.
         resolved: the tests that the row names pass on the branch's patch.
         reproduced: the test run before the fix failed, the one after it passed, as the agent saw them.
-        failed_calls: calls of the policy that did not do what they were meant to.
+        failed_calls: calls of tools other than bash that did not do what they were meant to.
         problem: why it counts as failed; "" when it does not.
     """
 
@@ -96,34 +101,40 @@ def _drive(instance: Instance, flavour: Flavour, home: Path, base_image: str, sc
     finished = play(instance, environment, home, scratch)
     ran = time.monotonic()
     judged = grade(instance, environment, finished.patch, scratch / "grade")
-    observed, problem = _observed(finished)
-    reproduced = _reproduced(observed, instance.environment.test_cmd)
     report = finished.report
     if report is None:
-        problem = f"no report, exit code {finished.exit_code}: {finished.stderr}"
-    elif report.exit_code or finished.exit_code:
-        problem = f"ended with {report.outcome}: {report.error.message if report.error else report.reason}"
-    elif not judged.resolved:
-        problem = "the branch does not make the tests pass" if judged.applied else f"no fit: {judged.log}"
-    elif not reproduced and not problem:
-        problem = "the agent did not see the tests fail before the fix and pass after it"
-    return Driven(
+        raise DriveError(f"no report, exit code {finished.exit_code}: {finished.stderr}")
+    observed = [event for event in finished.events() if isinstance(event, Observed)]
+    driven = Driven(
         instance_id=instance.instance_id,
         sandbox=flavour,
-        isolation=report.sandbox if report else "",
-        outcome=report.outcome if report else "",
+        isolation=report.sandbox,
+        outcome=report.outcome,
         exit_code=finished.exit_code,
         resolved=judged.resolved,
-        reproduced=reproduced,
-        verified=bool(report and report.tests.verified),
-        steps=report.steps if report else 0,
-        failed_calls=tuple(f"{o.name}: {o.text[:200]}" for o in observed if not o.ok),
+        reproduced=_reproduced(observed),
+        verified=report.tests.verified,
+        steps=report.steps,
+        failed_calls=tuple(f"{one.name}: {one.text[:200]}" for one in observed if not one.ok and one.name != "bash"),
         failed_tests=judged.failed_fix + judged.failed_kept,
         build_s=round(built - started, 1),
         run_s=round(ran - built, 1),
         grade_s=round(time.monotonic() - ran, 1),
-        problem=problem,
     )
+    return driven.model_copy(update={"problem": _problem(driven, report, judged)})
+
+
+def _problem(driven: Driven, report: RunReport, judged: Grade) -> str:
+    """Return the first thing that is not as it should be, "" when all is."""
+    if driven.exit_code or driven.outcome != Ending.SUBMITTED:
+        return f"ended with {driven.outcome}: {report.error.message if report.error else report.reason}"
+    if not judged.applied:
+        return f"the branch's patch does not apply: {judged.log}"
+    if not judged.resolved:
+        return "the branch does not make the tests pass"
+    if driven.failed_calls:
+        return f"a call failed: {driven.failed_calls[0]}"
+    return "" if driven.reproduced else "the agent did not see the tests fail before the fix and pass after it"
 
 
 def play(instance: Instance, environment: Environment, home: Path, scratch: Path) -> Finished:
@@ -134,18 +145,10 @@ def play(instance: Instance, environment: Environment, home: Path, scratch: Path
         return run_ostro(instance, environment, flags, scratch=scratch, home=home, timeout_s=RUN_TIMEOUT_S + 60)
 
 
-def _observed(finished: Finished) -> tuple[tuple[Observed, ...], str]:
-    try:
-        events = finished.events()
-    except TrajectoryError as error:
-        return (), f"the trajectory is not valid: {error}"
-    return tuple(event for event in events if isinstance(event, Observed)), ""
-
-
-def _reproduced(observed: Sequence[Observed], test_cmd: str) -> bool:
-    """Whether the first run of the tests that the agent made failed and its last one passed."""
+def _reproduced(observed: Sequence[Observed]) -> bool:
+    """Whether the first command that the agent ran failed and the last one passed: both are the tests."""
     codes = [event.data["exit_code"] for event in observed if event.name == "bash" and "exit_code" in event.data]
-    return bool(test_cmd) and len(codes) > 1 and codes[0] != 0 and codes[-1] == 0
+    return len(codes) > 1 and codes[0] != 0 and codes[-1] == 0
 
 
 def table(results: Sequence[Driven]) -> str:

@@ -21,106 +21,27 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
-from ostro.benchmarks.scripted_wire import HttpConnection, HttpRequest, completion, stream_events
+from ostro.benchmarks.scripted_exchange import (
+    SIMPLE_FAULTS,
+    Exchange,
+    Fault,
+    FaultPlan,
+    Recorded,
+    parse_fault,
+    play_fault,
+)
+from ostro.benchmarks.scripted_wire import HttpConnection, HttpRequest, completion
+
+__all__ = ["BRIDGES", "Exchange", "Fault", "FaultPlan", "Recorded", "ScriptedEndpoint", "main"]
 
 BRIDGES = frozenset({"Understood.", "The image follows."})
 """Fixed assistant lines that Ostro itself puts between messages (agent/model/wire.py); they are no turns."""
-
-Fault = Callable[["Exchange"], None]
-"""Answers one request in a wrong way; may change `exchange.answer` and then call `exchange.play()`."""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One chat request as it arrived.
-
-    Attributes:
-        connection: which TCP connection it came on, from 1.
-        conversation: the same for all requests that begin with the same user message.
-        turn: number of the turn that was played, from 0.
-        received_at: `time.monotonic()` when the last byte of the body was read.
-        body_bytes: size of the body.
-        fault: name of the fault played instead, "" for none.
-    """
-
-    connection: int
-    conversation: str
-    turn: int
-    received_at: float
-    body_bytes: int
-    headers: dict[str, str]
-    body: dict[str, Any]
-    fault: str = ""
-
-
-@dataclass
-class FaultPlan:
-    """Play fault `name` at turn `turn` (None: at every turn) the first `times` times (0: always)."""
-
-    name: str
-    turn: int | None = None
-    times: int = 1
-    fired: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-
-    def fires(self, conversation: str, turn: int) -> bool:
-        """Whether to misbehave now; counts the time when it does."""
-        if self.turn not in (None, turn):
-            return False
-        key = (conversation, turn)
-        if self.times and self.fired.get(key, 0) >= self.times:
-            return False
-        self.fired[key] = self.fired.get(key, 0) + 1
-        return True
-
-
-class Exchange:
-    """One chat request being answered: what a fault can see and do.
-
-    Attributes:
-        answer: the chat completion that the turn asks for; a fault may change it before `play`.
-    """
-
-    def __init__(
-        self, endpoint: ScriptedEndpoint, connection: HttpConnection, request: Recorded, answer: dict[str, Any]
-    ) -> None:
-        self.endpoint = endpoint
-        self.connection = connection
-        self.request = request
-        self.answer = answer
-
-    @property
-    def streaming(self) -> bool:
-        """Whether the client asked for server-sent events."""
-        return bool(self.request.body.get("stream"))
-
-    def play(self) -> None:
-        """Send `answer` as the client asked for it: one JSON object, or server-sent events."""
-        if not self.streaming:
-            self.connection.send_json(200, self.answer)
-            return
-        self.connection.start_stream()
-        self.connection.send_events([*map(json.dumps, self.events()), "[DONE]"])
-        self.connection.end_stream()
-
-    def events(self) -> list[dict[str, Any]]:
-        """The chunks in which `answer` is streamed."""
-        options: dict[str, Any] = self.request.body.get("stream_options") or {}
-        return stream_events(
-            self.answer,
-            include_usage=bool(options.get("include_usage")),
-            usage_apart=self.endpoint.usage_apart,
-            piece=self.endpoint.piece_chars,
-        )
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the endpoint lives."""
-        self.endpoint.stopping.wait(seconds)
 
 
 class ScriptedEndpoint:
@@ -130,9 +51,13 @@ class ScriptedEndpoint:
     string are sent verbatim), `finish_reason`, `usage`, `latency_s`, `fault`, `fault_times`. Past the end of the
     list the last turn is played again.
 
+    Raises:
+        ValueError: a fault is asked for that nobody knows.
+
     Attributes:
         requests: every chat request so far, in order of arrival.
         connections: TCP connections accepted so far.
+        by_request: turns to play by the number of the request instead, for clients that begin anew each time.
         stopping: set when the endpoint closes; hanging faults wait on it.
     """
 
@@ -151,8 +76,9 @@ class ScriptedEndpoint:
         port: int = 0,
     ) -> None:
         self.turns = list(turns)
+        self.by_request: list[Mapping[str, Any]] | None = None
         self.faults = list(faults)
-        self.known_faults = {**SIMPLE_FAULTS, **(known_faults or {})}
+        self.known_faults: Mapping[str, Fault] = {**SIMPLE_FAULTS, **(known_faults or {})}
         self.model = model
         self.latency_s = latency_s
         self.usage_apart = usage_apart
@@ -165,6 +91,7 @@ class ScriptedEndpoint:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._turn_faults: dict[int, FaultPlan] = {}
+        self._refuse_unknown_faults()
         self._listener = socket.create_server(("127.0.0.1", port))
         self._thread = threading.Thread(target=self._accept, name="scripted-endpoint", daemon=True)
 
@@ -235,7 +162,7 @@ class ScriptedEndpoint:
             connection.send_json(400, {"error": {"message": "not a chat request", "type": "invalid_request_error"}})
             return
         turn_number = turn_of(messages)
-        turn = self.turns[min(turn_number, len(self.turns) - 1)]
+        turn = self._turn(turn_number)
         recorded = Recorded(
             connection=number,
             conversation=conversation_of(messages),
@@ -252,6 +179,17 @@ class ScriptedEndpoint:
         exchange = Exchange(self, connection, recorded, completion(turn, turn_number, body, self.model))
         exchange.pause(float(turn.get("latency_s", self.latency_s)))
         play_fault(exchange, fault) if fault else exchange.play()
+
+    def _refuse_unknown_faults(self) -> None:
+        asked = [plan.name for plan in self.faults] + [str(turn["fault"]) for turn in self.turns if "fault" in turn]
+        unknown = sorted(name for name in asked if not name.isdigit() and name not in self.known_faults)
+        if unknown:
+            raise ValueError(f"unknown fault {unknown[0]!r}; known are {', '.join(sorted(self.known_faults))}")
+
+    def _turn(self, number: int) -> Mapping[str, Any]:
+        if self.by_request is not None:
+            return self.by_request[min(len(self.requests), len(self.by_request) - 1)]
+        return self.turns[min(number, len(self.turns) - 1)]
 
     def _fault_for(self, request: Recorded, turn: Mapping[str, Any]) -> str:
         with self._lock:
@@ -271,60 +209,6 @@ def conversation_of(messages: Sequence[Mapping[str, Any]]) -> str:
     """Return a short name of the conversation: a digest of its first user message."""
     first = next((m.get("content") for m in messages if m.get("role") == "user"), "")
     return sha256(json.dumps(first).encode()).hexdigest()[:12]
-
-
-def play_fault(exchange: Exchange, name: str) -> None:
-    """Play the fault `name`; a number is that HTTP status.
-
-    Raises:
-        KeyError: nobody knows this fault.
-    """
-    if name.isdigit():
-        extra = {"Retry-After": "0"} if name == "429" else {}
-        error = {"message": f"scripted {name}", "type": "rate_limit_exceeded" if name == "429" else "server_error"}
-        exchange.connection.send_json(int(name), {"error": error}, extra)
-        return
-    exchange.endpoint.known_faults[name](exchange)
-
-
-def drop(exchange: Exchange) -> None:
-    """Reset the connection before the first byte of an answer."""
-    exchange.connection.reset()
-
-
-def cut(exchange: Exchange) -> None:
-    """Send half of the answer, then close the connection."""
-    if not exchange.streaming:
-        exchange.connection.send_json(200, exchange.answer, cut=True)
-        return
-    exchange.connection.start_stream()
-    events = exchange.events()
-    exchange.connection.send_events([json.dumps(event) for event in events[: max(1, len(events) // 2)]])
-    exchange.connection.close()
-
-
-def hang(exchange: Exchange) -> None:
-    """Never answer."""
-    exchange.pause(3600.0)
-    exchange.connection.close()
-
-
-SIMPLE_FAULTS: Mapping[str, Fault] = {"drop": drop, "cut": cut, "hang": hang}
-
-
-def parse_fault(text: str) -> FaultPlan:
-    """Read `TURN:NAME` or `TURN:NAMExTIMES`; TURN `*` is every turn, TIMES 0 is always.
-
-    Raises:
-        ValueError: it has another form.
-    """
-    turn, colon, name = text.partition(":")
-    if not colon or not name:
-        raise ValueError(f"{text!r} is not TURN:NAME[xTIMES]")
-    stem, x, times = name.rpartition("x")
-    if x and times.isdigit():
-        return FaultPlan(stem, None if turn == "*" else int(turn), int(times))
-    return FaultPlan(name, None if turn == "*" else int(turn))
 
 
 def _shut(connected: socket.socket) -> None:

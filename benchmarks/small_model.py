@@ -11,6 +11,7 @@ Usage:
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import re
 import shutil
@@ -21,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,8 @@ OVERRUN_S = 120.0
 """What a run may take over its own time limit: the tests before and after, and the sandbox's start and end."""
 
 REFUSED = "refused_"
-"""How the names of the intake's refusing stages begin (agent/intake.py)."""
+AS_TEXT = "text_"
+"""How the intake's stages are named that refuse a call, and that find one in the text (agent/intake.py)."""
 
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -72,7 +74,7 @@ class Measured(BaseModel):
         outcome: the ending of the run; `answered` or `no_file` of a single question.
         valid: a report was printed, its outcome is typed, and the trajectory's chain holds.
         calls: how many calls the model made, wherever it wrote them.
-        as_text: those that stood in the content instead of in `tool_calls`.
+        as_text: how many stood in the content instead of in `tool_calls`.
         repaired: how often a stage of the intake mended something of a call.
         refused: how often it had to refuse one.
         repairs: both, by stage, as the report has them.
@@ -123,19 +125,18 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
         patched=bool(patch),
         valid=not problem,
         steps=report.steps if report else 0,
-        calls=_raw_calls(events),
-        as_text=_raw_calls(events, source="content"),
-        repaired=sum(times for stage, times in repairs.items() if not stage.startswith(REFUSED)),
-        refused=sum(times for stage, times in repairs.items() if stage.startswith(REFUSED)),
+        calls=sum(len(event.calls) for event in events if isinstance(event, Planned)),
+        as_text=_times(repairs, AS_TEXT),
+        repaired=_times(repairs) - _times(repairs, AS_TEXT) - _times(repairs, REFUSED),
+        refused=_times(repairs, REFUSED),
         repairs=repairs,
         seconds=seconds,
         problem=problem or (report.error.message if report and report.error else ""),
     )
 
 
-def _raw_calls(events: Iterable[Event], *, source: str = "") -> int:
-    planned = (event for event in events if isinstance(event, Planned))
-    return sum(not source or call.source == source for event in planned for call in event.raw_calls)
+def _times(repairs: Mapping[str, int], prefix: str = "") -> int:
+    return sum(times for stage, times in repairs.items() if stage.startswith(prefix))
 
 
 def ask_once(instance: Instance, plan: Plan, scratch: Path) -> Measured:
@@ -203,7 +204,7 @@ def complete(plan: Plan, text: str) -> str:
             completion = _Completion.model_validate_json(answer.read())
     except urllib.error.HTTPError as error:
         raise ModelError(f"{url}: HTTP {error.code}", kind="invalid", status=error.code) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise ModelError(f"{url}: {error}", kind="unreachable", mend="Is the server running?") from error
     except ValidationError as error:
         raise ModelError(f"{url}: no chat completion came back", kind="protocol") from error
@@ -295,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.out:
         given.out.write_text(json.dumps([one.model_dump() for one in results], indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(table(results) + "\n")
-    return 1 if any(not one.valid or one.outcome == "internal_error" for one in results) else 0
+    return 1 if not results or any(not one.valid or one.outcome == "internal_error" for one in results) else 0
 
 
 if __name__ == "__main__":

@@ -67,14 +67,23 @@ def _scripted(flags: dict[str, Any], out: Path | None, output: str, progress: Pr
 
 def _live(flags: dict[str, Any], out: Path | None, output: str, progress: Progress) -> int:
     from ostro.agent.config_sources import load
+    from ostro.agent.errors import ModelError
     from ostro.agent.model.catalogue import resolve
-    from ostro.agent.model.probe import probe
+    from ostro.agent.model.probe import probe_target
 
     settings = load(None, flags).settings
     target = resolve(settings.model, settings.endpoint, settings.price)
     progress.say(LIVE.format(model=target.model.id, endpoint=target.profile.label))
-    for line in probe(target).lines():
+    report = probe_target(target)
+    for line in report.lines():
         progress.say(line)
+    if not report.ok:
+        verdict = report.verdict
+        raise ModelError(
+            f"the endpoint is not fit to drive an agent ({verdict})",
+            kind=verdict if verdict in ("auth", "credit", "gone", "unreachable", "template") else "protocol",
+            mend="The script needs none: leave --live out. `ostro models` lists other endpoints.",
+        )
     return _run(flags, out, output, progress)
 
 

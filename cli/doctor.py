@@ -18,6 +18,7 @@ from ostro.cli.terminal import GREEN, RED, YELLOW, one_line, paint, size, wants_
 
 if TYPE_CHECKING:
     from ostro.agent.config import Settings
+    from ostro.agent.model.profile import Target
 
 OLDEST_GIT = (2, 34)
 """The recipe of sandbox/host_git was tried from this version on (Ubuntu 22.04)."""
@@ -51,7 +52,7 @@ class Check:
     ),
 )
 @settings_options(*MODEL_FLAGS)
-@click.option("--probe/--no-probe", default=True, help="Make one short call to the endpoint.")
+@click.option("--probe/--no-probe", default=True, help="Make a few short calls to the endpoint.")
 @output_option
 def command(probe: bool, output: str, **values: object) -> int:
     """Check git, the sandboxes, the disk, the key and the endpoint; name the mend of each trouble.
@@ -83,8 +84,8 @@ def fit(done: list[Check]) -> bool:
 def line_of(check: Check, *, color: bool) -> str:
     """Return the text of one check: status, name, detail, and the mend on a line of its own."""
     status = paint(f"{check.status:<4}", {"ok": GREEN, "warn": YELLOW, "fail": RED}[check.status], on=color)
-    fix = f"\n{'':<16} {one_line(check.fix, 300)}" if check.fix else ""
-    return f"{status}  {check.name:<9} {one_line(check.detail, 300)}{fix}"
+    fix = f"\n{'':<21} {one_line(check.fix, 300)}" if check.fix else ""
+    return f"{status}  {check.name:<14} {one_line(check.detail, 300)}{fix}"
 
 
 def checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
@@ -177,3 +178,15 @@ def check_model(settings: Settings, *, probe: bool) -> Iterator[Check]:
         yield Check("key", "fail", str(error), error.mend)
         return
     yield Check("key", "ok", "found" if key else "none, and none is needed")
+    if probe:
+        yield from check_endpoint(target)
+
+
+def check_endpoint(target: Target) -> Iterator[Check]:
+    """Whether the endpoint can drive an agent: a few short calls."""
+    from ostro.agent.model.probe import probe_target
+
+    report = probe_target(target)
+    for check in report.checks:
+        status: Status = "warn" if check.level == "fail" and report.ok else check.level
+        yield Check(check.name, status, check.text, check.mend)

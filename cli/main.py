@@ -70,6 +70,14 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    from ostro.agent.version import ostro_version
+
+    if wanted and not context.resilient_parsing:
+        click.echo(f"ostro {ostro_version()}")
+        context.exit()
+
+
 @click.command(
     cls=LazyGroup,
     context_settings=CONTEXT,
@@ -80,7 +88,9 @@ class LazyGroup(click.Group):
         'ostro run --repo . --task "Fix ..."       or on a sentence of yours',
     ),
 )
-@click.version_option(package_name="ostro", message="ostro %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
 def cli() -> None:
     """Ostro: an issue in, a reviewed and tested patch on a branch out."""
 

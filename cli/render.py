@@ -58,6 +58,7 @@ ABOUT = ("command", "args", "path", "pattern", "summary")
 """Arguments that say what a call is about, in the order of a command line."""
 
 COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
+UNSHOWN_NOTES = ("preflight_ok", "preflight_skipped")
 STATUS_COLOR = {"green": GREEN, "red": RED, "error": RED, "timeout": RED, "not_run": DIM}
 
 
@@ -215,7 +216,7 @@ def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
             line = Line(INDENT, f"{event.limit}: {event.detail}", YELLOW)
         case Nudged():
             line = Line(INDENT, f"{event.kind}: {event.text}", YELLOW)
-        case Noted():
+        case Noted() if event.kind not in UNSHOWN_NOTES:
             line = Line("", f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM)
         case _:
             pass

@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: docs/cli.md from the help texts, docs/configuration.md from Settings.
+"""Write the reference pages from the code: commands from the help texts, settings from Settings, events from the log.
 
 Usage: python docs/generate.py [--check]; with --check nothing is written and a page that differs is an error.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 
 from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.outcome import EXIT_CODES
+from ostro.agent.record.trajectory import SCHEMA, SUM_DIGITS, Event
 from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
@@ -86,6 +88,43 @@ def configuration_page() -> str:
     return "\n".join(parts)
 
 
+def trajectory_page() -> str:
+    """Return docs/trajectory.md."""
+    parts = [
+        "# Trajectory",
+        "",
+        "Every run folder holds `trajectory.jsonl`: the append-only log of typed events that is the run's only truth.",
+        "Viewer, report and statistics read it. `ostro view` shows it; `ostro view --output json` prints the events as",
+        "one object. A second attempt has a log of its own in `attempt-2/`, and so on.",
+        "",
+        "## A line",
+        "",
+        "One JSON object in UTF-8 with `type`, `seq` (from 0), `ts` (UTC), `mono` (seconds since the start), the",
+        f"fields of its type, and last `sum`: the first {SUM_DIGITS} hexadecimal digits of the SHA-256 of the previous",
+        "line's `sum` (nothing for the first line) followed by this line's JSON without its `sum`. A line is flushed",
+        "to the disk before its effect is relied on; a last line that was cut off by a crash is ignored, any other",
+        "damage is an error that names the line. An output that was shown in part lies whole, compressed, under",
+        "`outputs/`, and `full_output` names it.",
+        "",
+        "No secret is in it: known secret values are replaced before anything enters the history. All else is kept as",
+        "it came, so treat a trajectory as untrusted text.",
+        "",
+        "## Events",
+        "",
+        "Made from agent/record/trajectory.py by docs/generate.py; `make docs` writes it anew.",
+        "",
+        "| type | meaning | fields |",
+        "|---|---|---|",
+    ]
+    common = ("seq", "ts", "mono", "type")
+    for event in get_args(get_args(Event)[0]):
+        meaning = " ".join((event.__doc__ or "").split("\n\n")[0].split())
+        fields = ", ".join(f"`{name}`" for name in event.model_fields if name not in common)
+        parts.append(f"| `{event.model_fields['type'].default}` | {meaning} | {fields} |")
+    parts += ["", f"The format's version is {SCHEMA}, in `schema_version` of `run_started`.", ""]
+    return "\n".join(parts)
+
+
 def _default(value: object) -> str:
     return "" if value is None or value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
@@ -94,7 +133,9 @@ def main() -> int:
     """Write or check every page; return the exit code."""
     check = "--check" in sys.argv[1:]
     stale: list[str] = []
-    for path, text in ((DOCS / "cli.md", cli_page()), (DOCS / "configuration.md", configuration_page())):
+    pages = {"cli.md": cli_page, "configuration.md": configuration_page, "trajectory.md": trajectory_page}
+    for name, page in pages.items():
+        path, text = DOCS / name, page()
         if path.is_file() and path.read_text("utf-8") == text:
             continue
         stale.append(path.name)

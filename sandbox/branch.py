@@ -24,6 +24,7 @@ from ostro.sandbox.repository import Repository
 SLUG_CHARS = 40
 MAX_SUFFIX = 1000
 
+_IDENT = re.compile(r"(?P<name>.+) <(?P<email>[^<>]+)> [0-9]+ [+-][0-9]{4}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -89,15 +90,15 @@ def branch_name(*, run_id: str, issue: int | None = None, title: str = "") -> st
 
 
 def _author(repository: Repository) -> tuple[str, str]:
-    """Return the user's name and address as git's configuration and environment have them, else the fixed one."""
-    import git
-
-    name, email = os.environ.get("GIT_AUTHOR_NAME", ""), os.environ.get("GIT_AUTHOR_EMAIL", "")
-    # GitPython parses the configuration files by itself; nothing that they name is started.
-    with git.Repo(repository.common_dir) as repo, repo.config_reader() as config:
-        name = name or str(config.get("user", "name", fallback=""))
-        email = email or str(config.get("user", "email", fallback=""))
-    return (name, email) if name and email else (OSTRO_NAME, OSTRO_EMAIL)
+    """Return the user's name and address as git finds them (environment, configuration), else the fixed one."""
+    told = run_git(
+        ["var", "GIT_AUTHOR_IDENT"],
+        git_dir=repository.git_dir,
+        settings=["user.useConfigOnly=true"],  # else git makes an address up from the host's name
+        users_own=True,
+    )
+    ident = _IDENT.fullmatch(told.line) if told.code == 0 else None
+    return (ident["name"], ident["email"]) if ident else (OSTRO_NAME, OSTRO_EMAIL)
 
 
 def _also_readable(repository: Repository) -> dict[str, str]:

@@ -178,13 +178,22 @@ def _update(folder: Path, source: str) -> None:
     )
     _raise_for(told, source)
     mend = f"Commit or discard what was changed there, or remove the folder: rm -r {folder}"
-    default = run_git(["symbolic-ref", "--short", "refs/remotes/origin/HEAD"], cwd=folder)
-    if default.code != 0:
+    remote = _default_branch(folder)
+    if remote is None:
         return
-    remote = default.line
     doing = f"{folder}: the clone cannot be brought up to date"
     must(run_git(["checkout", "--quiet", remote.removeprefix("origin/")], cwd=folder), doing=doing, mend=mend)
     must(run_git(["merge", "--quiet", "--ff-only", remote], cwd=folder), doing=doing, mend=mend)
+
+
+def _default_branch(folder: Path) -> str | None:
+    """Return the remote's default branch as `origin/<name>`; None when it has none, as an empty repository."""
+    import git
+
+    # Our own clone, so its configuration is trusted; reading references starts no process.
+    with git.Repo(folder) as repo:
+        head = next((ref for ref in repo.remotes.origin.refs if ref.remote_head == "HEAD"), None)
+        return head.reference.name if head is not None else None
 
 
 def _raise_for(told: GitResult, source: str) -> None:

@@ -5,30 +5,22 @@ The only module that sees docker-py's untyped answers; each becomes a type in th
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ostro.sandbox.docker_channel import AttachedChannel
-from ostro.sandbox.protocol import SandboxError, SandboxErrorKind
+from ostro.sandbox.docker_connection import CALL_TIMEOUT_S, connected_client, engine_errors, ignoring
+from ostro.sandbox.protocol import SandboxError
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-PROBE_TIMEOUT_S = 10
-CALL_TIMEOUT_S = 120
-OLDEST_API = "1.24"
 TRANSFER_CHUNK = 1024 * 1024
 
 RUNNING = ("running", "paused", "restarting")
-SSH_FORWARD = "ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST & export DOCKER_HOST=unix:///tmp/docker.sock"
 NOT_FOUND = 404
 CONFLICT = 409
 
@@ -108,16 +100,8 @@ class Engine:
         Raises:
             SandboxError: `unavailable`; the mend is the command that helps.
         """
-        env = dict(os.environ if environ is None else environ)
-        address = env.get("DOCKER_HOST") or f"unix://{find_socket(env)}"
-        if address.startswith("ssh://"):
-            mend = f"Forward its socket and name that: {SSH_FORWARD}"
-            raise SandboxError(f"DOCKER_HOST={address}: ssh is not spoken here", kind="unavailable", mend=mend)
-        try:
-            _knock(address)  # before docker-py is imported: without an engine this answers at once
-        except OSError as error:
-            raise _no_answer(address, error) from error
-        return cls(_client(address, env), address)
+        client, address = connected_client(dict(os.environ if environ is None else environ))
+        return cls(client, address)
 
     def close(self) -> None:
         """Close the pooled connections; the engine can still be used and then opens new ones."""
@@ -188,7 +172,7 @@ class Engine:
 
     def remove_image(self, name: str) -> None:
         """Remove an image; a missing one is fine."""
-        with engine_errors(f"removing image {name}", kind="image"), _ignoring(NOT_FOUND):
+        with engine_errors(f"removing image {name}", kind="image"), ignoring(NOT_FOUND):
             self._client.remove_image(name, force=True)
 
     def images(self, prefix: str) -> list[KeptImage]:
@@ -212,7 +196,7 @@ class Engine:
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume; False when a container still uses it."""
-        with engine_errors(f"removing volume {name}"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
+        with engine_errors(f"removing volume {name}"), ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.remove_volume(name, force=True)
         return CONFLICT not in ignored
 
@@ -249,25 +233,25 @@ class Engine:
 
     def signal(self, container: str, name: str) -> bool:
         """Send a signal to the first process; False when the container does not run."""
-        with engine_errors("signalling the container"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
+        with engine_errors("signalling the container"), ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.kill(container, signal=name)
         return not ignored
 
     def wait(self, container: str, *, removed: bool = False) -> None:
         """Wait until the first process has ended, or the container is `removed`; a missing one is fine."""
         condition = "removed" if removed else "not-running"
-        with engine_errors("waiting for the container"), _ignoring(NOT_FOUND):
+        with engine_errors("waiting for the container"), ignoring(NOT_FOUND):
             self._client.wait(container, timeout=CALL_TIMEOUT_S, condition=condition)
 
     def unpause(self, container: str) -> None:
         """Let a paused container go on; a running one is fine."""
-        with engine_errors("unpausing the container"), _ignoring(NOT_FOUND, CONFLICT, 500):
+        with engine_errors("unpausing the container"), ignoring(NOT_FOUND, CONFLICT, 500):
             self._client.unpause(container)
 
     def state(self, container: str) -> ContainerState | None:
         """Return where the container is, None when it is gone."""
         answer: dict[str, Any] = {}
-        with engine_errors("inspecting the container"), _ignoring(NOT_FOUND):
+        with engine_errors("inspecting the container"), ignoring(NOT_FOUND):
             answer = self._client.inspect_container(container)
         if not answer:
             return None
@@ -301,7 +285,7 @@ class Engine:
 
     def remove_container(self, container: str) -> bool:
         """Kill and remove a container with its anonymous volumes; False when that failed for the moment."""
-        with engine_errors("removing the container"), _ignoring(NOT_FOUND, CONFLICT) as ignored:
+        with engine_errors("removing the container"), ignoring(NOT_FOUND, CONFLICT) as ignored:
             self._client.remove_container(container, force=True, v=True)
         return CONFLICT not in ignored
 
@@ -309,115 +293,6 @@ class Engine:
 def _channel(wrapper: Any) -> AttachedChannel:
     # docker-py answers a SocketIO around the socket, over TLS the socket itself
     return AttachedChannel(getattr(wrapper, "_sock", wrapper), close_with=(wrapper.close,))
-
-
-def _knock(address: str) -> None:
-    """Open and close a connection. Raises OSError."""
-    where = urlsplit(address)
-    if where.scheme in ("unix", "http+unix"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(PROBE_TIMEOUT_S)
-            probe.connect(where.path or where.netloc)
-    elif where.hostname and where.port:
-        socket.create_connection((where.hostname, where.port), timeout=PROBE_TIMEOUT_S).close()
-
-
-def _client(address: str, env: Mapping[str, str]) -> APIClient:
-    """Return a client that speaks the server's version of the API."""
-    import docker
-    import requests
-    from docker.errors import DockerException
-    from docker.utils import kwargs_from_env
-
-    try:
-        settings: dict[str, Any] = {**kwargs_from_env(environment={**env, "DOCKER_HOST": address})}
-        with contextlib.closing(docker.APIClient(version=OLDEST_API, timeout=PROBE_TIMEOUT_S, **settings)) as probe:
-            version = str(probe.version(api_version=False)["ApiVersion"])
-        return docker.APIClient(version=version, timeout=CALL_TIMEOUT_S, **settings)
-    except (DockerException, requests.RequestException, KeyError, TypeError) as error:
-        raise _no_answer(address, error) from error
-
-
-def find_socket(env: Mapping[str, str]) -> Path:
-    """Return the engine's unix socket: the usual one, else a rootless one, Docker Desktop's or podman's."""
-    home, runtime = Path(env.get("HOME", "/")), env.get("XDG_RUNTIME_DIR", "")
-    places = [Path("/var/run/docker.sock"), home / ".docker/run/docker.sock", home / ".colima/default/docker.sock"]
-    if runtime:
-        places += [Path(runtime) / "docker.sock", Path(runtime) / "podman/podman.sock"]
-    return next((place for place in places if place.exists()), places[0])
-
-
-@contextlib.contextmanager
-def engine_errors(doing: str, *, kind: SandboxErrorKind = "unavailable") -> Generator[None]:
-    """Turn whatever docker-py raises into a SandboxError that says what was being done."""
-    import requests
-    from docker.errors import APIError, DockerException
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except APIError as error:
-        raise _refused(doing, str(error.explanation or error), kind) from error
-    except (DockerException, requests.RequestException, HTTPError, OSError) as error:
-        raise _unreachable(doing, error) from error
-
-
-def _refused(doing: str, said: str, kind: SandboxErrorKind) -> SandboxError:
-    if "no space left" in said.lower():
-        mend = "Free some disk where the engine keeps its data, for example: docker system prune"
-        return SandboxError(f"{doing}: {said}", kind="disk_full", mend=mend)
-    if kind == "image":
-        mend = "Check the name and the network, name another image with --image, or make one: ostro image build"
-        return SandboxError(f"{doing}: {said}", kind="image", mend=mend)
-    return SandboxError(f"{doing}: the engine refused: {said}", kind=kind)
-
-
-def _unreachable(doing: str, error: Exception) -> SandboxError:
-    said = next((str(cause) for cause in _chain(error) if isinstance(cause, OSError)), str(error))
-    return SandboxError(f"{doing}: the engine's connection broke: {said}", kind="transport")
-
-
-def _no_answer(address: str, error: Exception) -> SandboxError:
-    causes = list(_chain(error))
-    if any(isinstance(cause, PermissionError) for cause in causes):
-        mend = "Join the engine's group and log in again: sudo usermod -aG docker $USER"
-        return SandboxError(f"permission denied on the container engine at {address}", kind="unavailable", mend=mend)
-    known = [cause for cause in causes if isinstance(cause, FileNotFoundError | ConnectionRefusedError)]
-    if known:
-        start = "open -a Docker" if sys.platform == "darwin" else "sudo systemctl start docker"
-        mend = f"Start it ({start}), set DOCKER_HOST, or use --sandbox local"
-        said = known[0].strerror or str(known[0])
-        return SandboxError(f"no container engine answers at {address}: {said}", kind="unavailable", mend=mend)
-    mend = "Check DOCKER_HOST and that the engine runs (docker info), or use --sandbox local"
-    return SandboxError(f"no container engine answers at {address}: {error}", kind="unavailable", mend=mend)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from, through both chaining and the arguments where urllib3 hides causes."""
-    seen: set[int] = set()
-    queue: list[BaseException] = [error]
-    while queue:
-        item = queue.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        nested = [item.__cause__, item.__context__, *item.args]
-        queue += [cause for cause in nested if isinstance(cause, BaseException)]
-
-
-@contextlib.contextmanager
-def _ignoring(*statuses: int) -> Generator[list[int]]:
-    """Swallow the engine's refusals with these status codes; yields the list of those met."""
-    from docker.errors import APIError
-
-    met: list[int] = []
-    try:
-        yield met
-    except APIError as error:
-        if error.status_code not in statuses:
-            raise
-        met.append(int(error.status_code))
 
 
 def _label_filter(labels: Mapping[str, str]) -> list[str]:

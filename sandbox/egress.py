@@ -20,6 +20,8 @@ from typing import Self
 
 from ostro.sandbox.egress_exchange import HEAD_BYTES, EgressLimits, EgressRecord, Exchange
 from ostro.sandbox.egress_rules import EgressRules
+from ostro.sandbox.namespace import listen_inside, process_of
+from ostro.sandbox.protocol import Sandbox
 
 _KEPT_RECORDS = 10_000
 
@@ -76,6 +78,14 @@ class EgressProxy:
         """Accept from a listening socket, which now belongs to the proxy."""
         listener.setblocking(False)
         self._call(self._listen(listener))
+
+    def serve_inside(self, sandbox: Sandbox) -> None:
+        """Let the commands of an open sandbox on this machine find the proxy at 127.0.0.1:3128 (`PROXY_VARIABLES`).
+
+        Raises:
+            SandboxError: `unavailable`: it runs elsewhere, or its network namespace is not ours to enter.
+        """
+        self.serve(listen_inside(process_of(sandbox)))
 
     def close(self) -> None:
         """Cut every connection and end the thread; safe to call twice."""

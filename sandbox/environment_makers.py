@@ -20,7 +20,6 @@ from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.egress_exchange import EgressRecord
 from ostro.sandbox.environment_store import IMAGE_REPOSITORY, EnvironmentRecord, tree_bytes
 from ostro.sandbox.host_git import Base
-from ostro.sandbox.namespace import listen_inside, process_of
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.reaper import LABEL, current_owner
 from ostro.sandbox.registries import HostRegistries
@@ -105,7 +104,7 @@ class LocalMaker:
         self.image = image
         self.identity = f"local {toolchain.identity}"
         self.folders = toolchain.folders
-        self.notes: tuple[str, ...] = ()
+        self.notes = order.registries.notes
 
     def path_variables(self, prepared: str | None) -> dict[str, str]:
         """See `Maker`. The backend itself puts /opt/env/bin before these."""
@@ -134,7 +133,7 @@ class LocalMaker:
                 read_only=(*self.folders, *registries.folders),
             )
             with open_local(spec) as sandbox:
-                proxy.serve(listen_inside(process_of(sandbox)))
+                proxy.serve_inside(sandbox)
                 commands, result = _furnish(sandbox, self._order, self._toolchain.python, proxy, shows_folders=True)
         return EnvironmentRecord(
             key=key,
@@ -199,7 +198,9 @@ class DockerMaker:
         self.image: str | None = name
         self.identity = f"docker {image.id}"
         self.folders: tuple[Path, ...] = ()
-        self.notes = notes
+        unseen = ", ".join(sorted(order.registries.local_paths))
+        told = (f"folders of this host in {unseen} are not seen in a container",) if unseen else ()
+        self.notes = (*notes, *order.registries.notes, *told)
 
     def path_variables(self, prepared: str | None) -> dict[str, str]:
         """See `Maker`."""
@@ -244,7 +245,7 @@ class DockerMaker:
         if os.geteuid() == 0 and self._engine.address.startswith("unix:"):
             sandbox = DockerSandbox(spec, self._engine).open()
             try:
-                proxy.serve(listen_inside(process_of(sandbox)))
+                proxy.serve_inside(sandbox)
             except SandboxError:
                 sandbox.close()
             else:

@@ -230,8 +230,8 @@ class LocalSandbox(AttachedSandbox):
         mounts += [Mount("link", "/var/tmp", "/tmp")]  # noqa: S108  # inside
         mounts += [Mount("ro", str(folder), str(folder)) for folder in spec.read_only]
         if self._environment_folder is not None:
-            kind = "rw" if spec.writable_environment else "ro"
-            mounts.append(Mount(kind, ENVIRONMENT_DIR, str(self._environment_folder)))
+            access: Literal["ro", "rw"] = "rw" if spec.writable_environment else "ro"
+            mounts.append(Mount(access, ENVIRONMENT_DIR, str(self._environment_folder)))
         if spec.base_git is not None:
             mounts.append(Mount("ro", BASE_GIT, str(spec.base_git.absolute())))
         if spec.network is not None:

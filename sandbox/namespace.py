@@ -19,6 +19,12 @@ PROXY_HOST = "127.0.0.1"
 PROXY_PORT = 3128
 """Where commands inside find the proxy (3128 is the usual port of a web proxy)."""
 
+PROXY_VARIABLES = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), f"http://{PROXY_HOST}:{PROXY_PORT}"),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
+}
+"""For commands that may use the proxy."""
+
 _PROBE_S = 10.0
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _JOIN_TIMEOUT_S = 10.0

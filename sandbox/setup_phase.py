@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ostro.sandbox import pip_inside
 from ostro.sandbox.egress import EgressProxy
-from ostro.sandbox.namespace import PROXY_HOST, PROXY_PORT
+from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Sandbox, SandboxError
 from ostro.sandbox.registries import CA_SETTINGS, HostRegistries
 
@@ -27,16 +27,10 @@ SCRATCH_DIR = f"{PRIVATE_DIR}/scratch"
 COMMAND_TIMEOUT_S = 1800.0
 _OWN_TIMEOUT_S = 300.0
 _TAIL_LINES = 15
-PROXY_URL = f"http://{PROXY_HOST}:{PROXY_PORT}"
 
 # What cannot be fetched again offline is kept; caches are not.
 _FIXED = {
-    "HTTP_PROXY": PROXY_URL,
-    "HTTPS_PROXY": PROXY_URL,
-    "http_proxy": PROXY_URL,
-    "https_proxy": PROXY_URL,
-    "NO_PROXY": "",
-    "no_proxy": "",
+    **PROXY_VARIABLES,
     "TMPDIR": SCRATCH_DIR,
     "PIP_NO_CACHE_DIR": "1",
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,30 @@ def test_importing_a_room_loads_no_heavy_library(room: str) -> None:
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+def packaging() -> tuple[list[str], dict[str, list[str]]]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    setuptools = project["tool"]["setuptools"]
+    return setuptools["packages"], setuptools["package-data"]
+
+
+def test_packages_of_the_distribution_are_all_the_folders_with_code() -> None:
+    folders = {path.parent for room in ROOMS for path in (ROOT / room).rglob("*.py")}
+    names = {".".join(("ostro", *folder.relative_to(ROOT).parts)) for folder in folders}
+    packages, _ = packaging()
+    assert names <= set(packages)
+
+
+def test_data_files_of_the_rooms_are_all_in_the_distribution() -> None:
+    packages, patterns = packaging()
+    left_out: list[str] = []
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()):
+        if path.suffix in (".py", ".pyc"):
+            continue
+        name = ".".join(("ostro", *path.parent.relative_to(ROOT).parts))
+        fits = any(path.match(pattern) for pattern in patterns["*"] + patterns.get(name, []))
+        if name not in packages or not fits:
+            left_out.append(str(path.relative_to(ROOT)))
+    nested = [f"cli/bundled/{pattern}" for pattern in patterns["ostro.cli.bundled"]]
+    assert [file for file in left_out if not any(Path(file).match(pattern) for pattern in nested)] == []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,26 +17,22 @@ from pydantic import JsonValue
 
 from ostro.agent.errors import Interrupted, ModelError, ModelErrorKind
 from ostro.agent.history import Message
+from ostro.agent.model.answer import OnText, finished, receive
 from ostro.agent.model.body import BodyEncoder, Sampling
 from ostro.agent.model.cost import cost_of, priced, read_usage
+from ostro.agent.model.failure import TryError
 from ostro.agent.model.gate import Clock, EventClock, Gate
 from ostro.agent.model.loose import count, items, mapping, parse, string
 from ostro.agent.model.profile import Target
-from ostro.agent.model.reading import DONE, Draft, EventReader, read_event, read_whole, unusable
+from ostro.agent.model.reading import Draft, unusable
 from ostro.agent.model.reply import Reply, Usage
-from ostro.agent.model.retry import MAX_CALL_S, TryError, next_wait
+from ostro.agent.model.retry import MAX_CALL_S, next_wait
 from ostro.agent.model.tokens import TokenCounter
 from ostro.agent.model.transport import Transport, Watch
 from ostro.agent.model.wire import WireMessage
 
-OnText = Callable[[str], None]
-
-DRAIN_S = 1.0
-"""How long a server may take to end its answer after `[DONE]`, so that the connection can be used again."""
 LIST_S = 20.0
 _CONTEXT_NAMES = ("context_window", "max_model_len", "context_length", "max_context_length")
-_EVENT_STARTS = b"deir:"
-"""First bytes of `data:`, `event:`, `id:`, `retry:` and of a comment."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ class ModelClient:
 
         Args:
             messages: the history; nothing of it is changed.
-            tools: tool descriptions in the endpoint's form (wire.function_tool), always the same ones.
+            tools: tool descriptions in the endpoint's form (`Toolset.schemas`), always the same list.
             max_tokens: longest reply, at most the model's own limit.
             temperature: sampling temperature.
             seed: sampling seed, sent where the endpoint takes one.
@@ -268,10 +265,12 @@ class ModelClient:
         first = profile.first_token_s if call.stream else total
         draft = Draft()
         try:
-            with Watch(total, first, self._clock.interrupted) as watch:
-                chunks = self._transport.post("/chat/completions", call.body, watch)
-                draft = _read(chunks, draft, watch, call.on_text)
-                return _checked(draft)
+            with (
+                Watch(total, first, self._clock.interrupted) as watch,
+                closing(self._transport.post("/chat/completions", call.body, watch)) as chunks,
+            ):
+                draft = receive(chunks, draft, watch, call.on_text)
+                return finished(draft)
         except TryError as failure:
             failure.answered = draft.choices > 0
             failure.output_chars = draft.chars
@@ -303,56 +302,6 @@ class ModelClient:
         if not failure.answered:
             return 0.0
         return priced(self._estimate(failure.output_chars, call), self.target.model.price)
-
-
-def _read(chunks: Iterator[bytes], draft: Draft, watch: Watch, on_text: OnText | None) -> Draft:
-    """Read an answer, as events or as one object, whatever was asked for."""
-    head = b""
-    for data in chunks:
-        head += data
-        if head.strip():
-            break
-    if head.lstrip()[:1] not in _EVENT_STARTS or not head.strip():
-        return read_whole(head + b"".join(chunks))
-    reader = EventReader()
-    try:
-        _take(reader.feed(head), draft, watch, on_text)
-        for data in chunks:
-            _take(reader.feed(data), draft, watch, on_text)
-        _take(reader.feed(b"", final=True), draft, watch, on_text)
-    except TryError as failure:
-        # After the finish_reason nothing of the answer is missing, only the connection is lost.
-        if draft.finish_reason is None or failure.cause == "error_object":
-            raise
-    return draft
-
-
-def _take(events: Sequence[str], draft: Draft, watch: Watch, on_text: OnText | None) -> None:
-    for data in events:
-        if data.strip() == DONE:
-            watch.last_call(DRAIN_S)
-            continue
-        event = read_event(data)
-        added = draft.add(event, data) if event is not None else ""
-        if added and on_text is not None:
-            on_text(added)
-
-
-def _checked(draft: Draft) -> Draft:
-    """Return the draft if it is a finished answer; raise for what is none."""
-    if draft.finish_reason is None:
-        cause = "cut" if draft.choices else "empty_choices"
-        raise unusable("an incomplete answer", cause, draft.full_text())
-    if draft.finish_reason == "content_filter":
-        raise TryError("the endpoint's content filter refused to answer", kind="content_filter", cause="content_filter")
-    if draft.finish_reason == "error":
-        raise TryError(
-            "the endpoint broke off its answer with an error",
-            kind="transient",
-            cause="finish_error",
-            raw=draft.full_text(),
-        )
-    return draft
 
 
 def _final(failure: TryError, tries: int, cost_usd: float) -> ModelError:

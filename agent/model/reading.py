@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ostro.agent.model.failure import TryError, answered_error
 from ostro.agent.model.loose import dollars, is_array, is_object, items, mapping, parse, string
 from ostro.agent.model.reply import RawCall
-from ostro.agent.model.retry import TryError, answered_error
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """Bytes of one answer after which it is cut off: the longest normal one is under 100 KB."""
@@ -37,7 +37,8 @@ class DraftCall:
 
     def finished(self) -> RawCall:
         """Return the call as it came; arguments that were an object stay one."""
-        arguments = self.value if self.value is not None and not self.text else clean("".join(self.text))
+        text = clean("".join(self.text))
+        arguments = text if text or self.value is None else self.value
         return RawCall(name=clean(self.name), arguments=_cleaned(arguments), id=clean(self.id) or None)
 
 

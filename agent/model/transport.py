@@ -12,13 +12,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ostro.agent.errors import Interrupted
+from ostro.agent.model.failure import TryError, http_error
 from ostro.agent.model.profile import EndpointProfile
 from ostro.agent.model.reading import MAX_REPLY_BYTES
-from ostro.agent.model.retry import TryError, http_error
 
 if TYPE_CHECKING:
     import httpx2
@@ -119,7 +119,7 @@ class Transport:
         if self._client is not None:
             self._client.close()
 
-    def post(self, path: str, body: bytes, watch: Watch) -> Iterator[bytes]:
+    def post(self, path: str, body: bytes, watch: Watch) -> Generator[bytes]:
         """Send a body and yield the answer's bytes as they come.
 
         Raises:
@@ -135,7 +135,7 @@ class Transport:
             lambda: client.post(path, cast_to=httpx2.Response, content=body, stream=True, stream_cls=stream), watch
         )
 
-    def get(self, path: str, watch: Watch) -> Iterator[bytes]:
+    def get(self, path: str, watch: Watch) -> Generator[bytes]:
         """Fetch a path and yield the answer's bytes; raises as `post`."""
         import httpx2
         import openai
@@ -144,7 +144,7 @@ class Transport:
         stream = openai.Stream[object]
         return self._exchange(lambda: client.get(path, cast_to=httpx2.Response, stream=True, stream_cls=stream), watch)
 
-    def _exchange(self, send: Callable[[], Any], watch: Watch) -> Iterator[bytes]:
+    def _exchange(self, send: Callable[[], Any], watch: Watch) -> Generator[bytes]:
         import httpx2
         import openai
 
@@ -164,7 +164,7 @@ class Transport:
             if response is not None:
                 response.close()
 
-    def _bytes(self, response: httpx2.Response, watch: Watch) -> Iterator[bytes]:
+    def _bytes(self, response: httpx2.Response, watch: Watch) -> Generator[bytes]:
         received = 0
         for data in response.iter_bytes():
             watch.progress(self._profile.idle_s)
@@ -196,8 +196,9 @@ class Transport:
                 f"no trusted connection to {label}: {root}",
                 kind="unreachable",
                 cause="tls",
-                final=isinstance(root, ssl.SSLCertVerificationError),
-                mend="Install ca-certificates, or point SSL_CERT_FILE at the right certificates.",
+                final=isinstance(root, ssl.SSLCertVerificationError) or root.reason == "WRONG_VERSION_NUMBER",
+                mend="Install ca-certificates, point SSL_CERT_FILE at the right certificates, or use http:// if that "
+                "is what the server speaks.",
             )
         refused = isinstance(root, ConnectionRefusedError | socket.gaierror) and not begun
         cause = "no_connection" if refused else ("cut" if begun else "reset")

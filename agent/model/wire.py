@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from ostro.agent.history import (
     AssistantMessage,
@@ -178,59 +178,3 @@ def _text(text: str, otherwise: str) -> str:
 
 def _has_calls(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and bool(message.calls)
-
-
-def function_tool(name: str, description: str, arguments: type[BaseModel]) -> WireMessage:
-    """Return a tool as the endpoint takes it, its schema on a diet: every byte is sent with every request."""
-    parameters = diet(arguments.model_json_schema())
-    return {
-        "type": "function",
-        "function": {"name": name, "description": description, "parameters": parameters},
-    }
-
-
-def diet(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Return a JSON schema without what a model does not need.
-
-    Titles, null defaults, "or null" and `additionalProperties` go (arguments are validated by us); `$defs` are
-    written where they are used.
-    """
-    definitions = schema.get("$defs")
-    slim = _slim(dict(schema), definitions if isinstance(definitions, dict) else {})
-    assert isinstance(slim, dict)
-    return slim
-
-
-_DROPPED = frozenset({"title", "$defs", "additionalProperties"})
-
-
-def _slim(node: JsonValue, definitions: Mapping[str, JsonValue]) -> JsonValue:
-    if isinstance(node, list):
-        return [_slim(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    reference = node.get("$ref")
-    if isinstance(reference, str):
-        target = definitions.get(reference.rpartition("/")[2])
-        node = {**(target if isinstance(target, dict) else {}), **{k: v for k, v in node.items() if k != "$ref"}}
-    node = _without_null(node)
-    slim: dict[str, JsonValue] = {}
-    for key, value in node.items():
-        if key in _DROPPED or (key == "default" and value is None):
-            continue
-        if key == "properties" and isinstance(value, dict):
-            slim[key] = {name: _slim(field, definitions) for name, field in value.items()}
-        else:
-            slim[key] = value if key in ("enum", "required", "default") else _slim(value, definitions)
-    return slim
-
-
-def _without_null(node: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    options = node.get("anyOf")
-    if not isinstance(options, list):
-        return node
-    real = [option for option in options if not (isinstance(option, dict) and option.get("type") == "null")]
-    rest = {key: value for key, value in node.items() if key != "anyOf"}
-    if len(real) == 1 and isinstance(real[0], dict):
-        return {**real[0], **rest}
-    return {**rest, "anyOf": real}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ostro.sandbox.attached import AttachedSandbox
+from ostro.sandbox.shell import STATE_DIR
 from tests.worlds import LIMITS, Open
 
 OURS = 4
@@ -253,7 +254,7 @@ def test_x09_our_processes_when_attacked_one_by_one_recover(
 
 
 def test_x09_private_folder_when_deleted_costs_only_the_variables(own_sandbox: AttachedSandbox) -> None:
-    folder = own_sandbox._talk().state_dir
+    folder = own_sandbox.state_folder / "state" if own_sandbox.name == "none" else STATE_DIR
     own_sandbox.run(f"cd package; rm -rf {folder}/* {folder}")
     assert own_sandbox.run("pwd; echo x").output.text().endswith("x\n")
     own_sandbox.write("new.txt", b"x")

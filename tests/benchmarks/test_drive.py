@@ -78,6 +78,7 @@ def test_drive_when_the_fix_touches_two_files_then_the_branch_makes_the_tests_pa
     assert driven.reproduced
     assert driven.verified
     assert driven.isolation in {"bubblewrap", "unshare"}
+    assert driven.failed_calls == ()
     issue = (tmp_path / "run" / "issue.md").read_text()
     assert issue.startswith("total() forgets")
     repository = tmp_path / "run" / "repository"
@@ -111,7 +112,7 @@ def test_script_when_rows_of_a_file_are_driven_then_table_json_and_exit_code_say
 def test_drive_when_the_gold_patch_is_wrong_then_the_run_is_told_to_have_failed(
     small_instance: Instance, instances_home: Path
 ) -> None:
-    wrong = small_instance.patch.replace("year % 400 == 0", "year % 500 == 0")
+    wrong = small_instance.patch.replace("year % 400 == 0", "year % 300 == 0")
     driven = drive(small_instance.model_copy(update={"patch": wrong}), "local", instances_home)
     assert not driven.resolved
     assert driven.failed_tests

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ostro.agent.outcome import RunReport
-from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.scripted_endpoint import Exchange, FaultPlan, ScriptedEndpoint
 from ostro.cli.demo import BUNDLED, SCRIPTED, UNPROTECTED, make_repository
 from ostro.sandbox.local import find_means
 from ostro.sandbox.protocol import SandboxError
@@ -104,15 +104,52 @@ def test_demo_with_an_endpoint_but_not_live_is_refused() -> None:
     assert "--endpoint needs --live" in done.stderr
 
 
-def test_demo_live_asks_the_given_endpoint() -> None:
-    with ScriptedEndpoint(json.loads((BUNDLED / "script.json").read_text())) as endpoint:
-        flags = ["--endpoint", endpoint.url, "--model", "m", "--price", "1,2", "--sandbox", "none"]
-        done = ostro("demo", "--live", *flags, "--output", "json")
-        report = RunReport.model_validate(json.loads(done.stdout))
+PROSE = (
+    "The list is sorted, so look at the middle: if it is more than the target, go on in the left half, or the right. "
+    * 3
+)
+
+
+def answer_probe(exchange: Exchange) -> None:
+    """Answer the questions of the probe as a sound model does, and play the script for all else."""
+    question = str(exchange.request.body["messages"][-1]["content"])
+    message = exchange.answer["choices"][0]["message"]
+    if "Use the tool" in question:
+        numbers = [(1, 2), (3, 4)] if "twice" in question else [(17, 25)]
+        calls = [{"name": "add", "arguments": json.dumps({"a": a, "b": b})} for a, b in numbers]
+        message["content"] = None
+        message["tool_calls"] = [
+            {"id": f"probe000{index}", "type": "function", "function": call} for index, call in enumerate(calls)
+        ]
+    elif "binary search" in question:
+        message.pop("tool_calls", None)
+        message["content"] = PROSE
+    exchange.play()
+
+
+def live(endpoint: ScriptedEndpoint) -> subprocess.CompletedProcess[str]:
+    flags = ["--endpoint", endpoint.url, "--model", "m", "--price", "1,2", "--sandbox", "none"]
+    return ostro("demo", "--live", *flags, "--output", "json")
+
+
+def test_demo_live_asks_the_given_endpoint_after_a_probe() -> None:
+    turns = json.loads((BUNDLED / "script.json").read_text())
+    faults, known = [FaultPlan("probe", 0, 0)], {"probe": answer_probe}
+    with ScriptedEndpoint(turns, faults=faults, known_faults=known) as endpoint:
+        done = live(endpoint)
     assert done.returncode == 0, done.stderr
+    report = RunReport.model_validate(json.loads(done.stdout))
     assert done.stderr.startswith("Live demo: m at")
-    assert len(endpoint.requests) > report.steps  # the probe asked too
+    assert "tool_call: add(" in done.stderr
+    assert len(endpoint.requests) > report.steps
     assert report.cost_usd > 0
+
+
+def test_demo_live_when_the_endpoint_is_not_fit_stops_after_the_probe() -> None:
+    with ScriptedEndpoint([{"content": "blah"}]) as endpoint:
+        done = live(endpoint)
+    report = RunReport.model_validate(json.loads(done.stdout))
+    assert (done.returncode, report.outcome, report.run) == (4, "model_error", "")
 
 
 def test_bundled_repository_when_made_is_red_at_its_head(tmp_path: Path) -> None:

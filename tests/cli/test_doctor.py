@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.cli.doctor import Check, Status, check_disk, check_git, fit
 from ostro.cli.main import cli
 
@@ -80,3 +81,12 @@ def test_check_git_when_it_is_old_warns(monkeypatch: pytest.MonkeyPatch, tmp_pat
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert check_git().status == "warn"
+
+
+def test_doctor_with_a_probe_reports_what_the_endpoint_said() -> None:
+    with ScriptedEndpoint([{"content": "no tools here"}]) as endpoint:
+        done = doctor("--endpoint", endpoint.url, "--model", "m", "--price", "0,0", "--output", "json")
+    found = json.loads(done.stdout)
+    statuses = {check["name"]: check["status"] for check in found["checks"]}
+    assert statuses["tool_call"] == "fail"
+    assert done.return_value == 1

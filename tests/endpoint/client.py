@@ -40,9 +40,10 @@ class Caller:
     """One client, what it reported, and how long it would have waited."""
 
     def __init__(self, endpoint: ScriptedEndpoint, *, clock: FakeClock | None = None, **options: Any) -> None:
-        profile_changes = {
-            name: options.pop(name) for name in ("first_token_s", "idle_s", "total_s") if name in options
-        }
+        profile_changes: dict[str, Any] = {}
+        for name in ("first_token_s", "idle_s", "total_s"):
+            if name in options:
+                profile_changes[name] = options.pop(name)
         target = resolve("scripted", endpoint.url, (0.1, 0.3))
         profile = target.profile.model_copy(update=profile_changes)
         self.clock = clock if clock is not None else FakeClock()

@@ -224,5 +224,5 @@ WIRE: Mapping[str, Fault] = {
     "credit_429": refuse(429, "Upstream: your account is out of balance", "AI_APICallError"),
     "gone_404": refuse(404, "Model 'mistral/devstral-small-2' not found", "model_not_found"),
     "html_502": body(HTML, "text/html", 502),
-    "no_stream_options": refuse(422, "extra fields not permitted: response_format"),
+    "no_response_format": refuse(422, "extra fields not permitted: response_format"),
 }

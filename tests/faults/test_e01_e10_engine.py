@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from ostro.sandbox.docker import DockerSandbox
-from ostro.sandbox.docker_engine import Engine, find_socket
+from ostro.sandbox.docker_connection import find_socket
+from ostro.sandbox.docker_engine import Engine
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import choose
 from ostro.sandbox.protocol import Limits, SandboxError, SandboxSpec

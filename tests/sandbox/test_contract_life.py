@@ -175,7 +175,7 @@ def test_open_when_the_base_commit_is_wrong_fails_and_leaves_nothing(
 
 def host_commands() -> list[str]:
     """Return the command lines of all processes that this machine shows."""
-    found = []
+    found: list[str] = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             found.append((folder / "cmdline").read_text(errors="replace"))

@@ -16,7 +16,7 @@ Apply = Callable[[bytes], Path]
 
 
 @pytest.fixture
-def apply(base: tuple[Path, str], tmp_path: Path):
+def apply(base: tuple[Path, str], tmp_path: Path) -> Apply:
     """Apply a patch to a clean checkout of the base with the host's git; return the checkout."""
 
     def apply_patch(patch: bytes) -> Path:
@@ -35,7 +35,7 @@ def test_patch_when_nothing_changed_is_empty(own_sandbox: AttachedSandbox) -> No
     assert own_sandbox.patch() == b""
 
 
-def test_patch_when_everything_changed_holds_it_all(own_sandbox: AttachedSandbox, apply) -> None:
+def test_patch_when_everything_changed_holds_it_all(own_sandbox: AttachedSandbox, apply: Apply) -> None:
     done = own_sandbox.run(
         "set -e; echo more >>package/code.py; echo new >new.txt; head -c 5000 /dev/urandom >new.bin; "
         "mv crlf.txt moved.txt; chmod 755 latin.txt; chmod 644 run.sh; rm data.bin; ln -sf /etc/passwd link; "
@@ -92,7 +92,7 @@ SABOTAGE = {
 @pytest.mark.parametrize("how", sorted(SABOTAGE))
 def test_patch_when_the_agents_git_is_sabotaged_is_the_same(
     own_sandbox: AttachedSandbox,
-    apply,
+    apply: Apply,
     how: str,
 ) -> None:
     if not own_sandbox.has("git") and "git " in SABOTAGE[how]:
@@ -120,7 +120,7 @@ def test_patch_when_a_file_cannot_be_read_holds_the_rest(own_sandbox: AttachedSa
     own_sandbox.run("chmod 600 secret.txt")
 
 
-def test_patch_when_a_folder_replaces_a_file_and_back_applies(own_sandbox: AttachedSandbox, apply) -> None:
+def test_patch_when_a_folder_replaces_a_file_and_back_applies(own_sandbox: AttachedSandbox, apply: Apply) -> None:
     own_sandbox.run("rm crlf.txt; mkdir crlf.txt; echo x >crlf.txt/x; rm -r package; echo file >package")
     tree = apply(own_sandbox.patch())
     assert (tree / "crlf.txt" / "x").read_text() == "x\n"

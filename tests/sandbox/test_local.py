@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,8 @@ def _bubblewrap() -> None:
 
 def test_means_when_none_is_installed_are_an_error_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(local, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [])
     with pytest.raises(SandboxError) as unavailable:
         local.find_means()
     assert unavailable.value.kind == "unavailable"
@@ -87,9 +90,11 @@ def test_workspace_when_it_grows_over_its_limit_ends_the_command(open_kind: Open
 def test_first_process_when_killed_from_outside_is_started_again(open_kind: Open) -> None:
     with open_kind("bubblewrap") as box:
         box.run("cd package; echo work >new.txt")
-        assert box._process is not None  # type: ignore[attr-defined]
-        box._process.kill()  # type: ignore[attr-defined]
-        box._process.wait()  # type: ignore[attr-defined]
+        namespace = box.run("readlink /proc/self/ns/pid").output.text().strip()
+        for link in Path("/proc").glob("[0-9]*/ns/pid"):
+            with contextlib.suppress(OSError):
+                if str(link.readlink()) == namespace:
+                    os.kill(int(link.parts[2]), signal.SIGKILL)
         done = box.run("pwd; cat new.txt")
         assert done.restarted
         assert done.output.text() == f"{box.workdir}/package\nwork\n"
@@ -127,7 +132,7 @@ def await_sleepers(number: str, *, there: bool) -> None:
 
 def sleepers(number: str) -> list[Path]:
     """Return the processes of this machine whose command line holds `sleep number`."""
-    found = []
+    found: list[Path] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if f"sleep\0{number}" in (folder / "cmdline").read_text(errors="replace"):

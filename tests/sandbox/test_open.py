@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ostro.sandbox.docker_engine import Engine, find_socket
+from ostro.sandbox.docker_connection import find_socket
+from ostro.sandbox.docker_engine import Engine
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.local import find_means
 from ostro.sandbox.open import SandboxChoice, choose, open_sandbox

@@ -14,10 +14,9 @@ from typing import Any
 
 import mistral_common
 import pytest
-from mistral_common.protocol.instruct.request import ChatCompletionRequest
-from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+from mistral_common.protocol.instruct import request as mistral_request
+from mistral_common.tokens.tokenizers import mistral
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
-from pydantic import BaseModel, Field
 
 from ostro.agent.history import (
     AssistantMessage,
@@ -33,19 +32,17 @@ from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.estimate import estimate
 from ostro.agent.model.tokens import TokenCounter, image_tokens
 from ostro.agent.model.vocabulary import exact_counter
-from ostro.agent.model.wire import function_tool, render
+from ostro.agent.model.wire import render
 
 TARGET = resolve("devstral-small-2", "vercel")
 PIECE = 8000
 STDLIB = Path(os.__file__).parent
 
 
-class Arguments(BaseModel):
-    command: str = Field(description="A shell command.")
-    timeout: int | None = Field(default=None, description="Seconds.")
-
-
-TOOLS = [function_tool("bash", "Run a command in the workspace.", Arguments)]
+PARAMETERS = {"type": "object", "properties": {"command": {"type": "string", "description": "A shell command."}}}
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "function": {"name": "bash", "description": "Run a command.", "parameters": PARAMETERS}}
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +53,7 @@ def exact() -> Callable[[str], int]:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer:
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The vocabulary that mistral-common ships, tagged v13 as Devstral Small 2 is."""
     data = json.loads((Path(mistral_common.__file__).parent / "data/tekken_240911.json").read_text())
     special: list[dict[str, Any]] = [dict(token) for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS]
@@ -69,7 +66,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> MistralTokenizer:
     data["config"]["version"] = "v13"
     path = tmp_path_factory.mktemp("tokenizer") / "tekken.json"
     path.write_text(json.dumps(data))
-    return MistralTokenizer.from_file(path)
+    tokenizers: Any = mistral
+    return tokenizers.MistralTokenizer.from_file(path)
 
 
 def transcript(turns: int, seed: int = 1) -> list[Message]:
@@ -90,10 +88,11 @@ def transcript(turns: int, seed: int = 1) -> list[Message]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_exact_count_when_compared_with_the_full_encoder_then_equal(encoder: MistralTokenizer, seed: int) -> None:
+def test_exact_count_when_compared_with_the_full_encoder_then_equal(encoder: Any, seed: int) -> None:
     messages = transcript(15, seed)
     wire: Any = render(messages, TARGET.profile)
-    request = ChatCompletionRequest.from_openai(messages=wire, tools=TOOLS)
+    requests: Any = mistral_request
+    request = requests.ChatCompletionRequest.from_openai(messages=wire, tools=TOOLS)
     expected = len(encoder.encode_chat_completion(request).tokens)
     assert TokenCounter(TARGET).structural(messages, TOOLS) == expected
 
@@ -155,6 +154,16 @@ def locks() -> Iterator[str]:
         )
 
 
+def records() -> Iterator[str]:
+    found = sorted(STDLIB.glob("*.py"))
+    for paths in (found[start : start + 25] for start in range(0, len(found), 25)):
+        rows = [
+            {"path": f"lib/{path.name}", "size": path.stat().st_size, "lines": path.read_text(errors="replace")[:200]}
+            for path in paths
+        ]
+        yield json.dumps({"schema": 1, "files": rows}, indent=2)
+
+
 CORPORA: dict[str, Callable[[], Iterator[str]]] = {
     "python": lambda: sources("*.py"),
     "tests": lambda: sources("**/*test*.py"),
@@ -163,7 +172,7 @@ CORPORA: dict[str, Callable[[], Iterator[str]]] = {
     "grep": greps,
     "listing": listings,
     "lock": locks,
-    "json": lambda: (json.dumps(json.loads(json.dumps(Arguments.model_json_schema())), indent=2) * 12 for _ in "ab"),
+    "json": records,
 }
 
 
