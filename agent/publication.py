@@ -12,7 +12,7 @@ from ostro.agent.outcome import Outcome
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.task import Task
 from ostro.sandbox.branch import branch_name, write_branch
-from ostro.sandbox.host_git import Base, changed_files
+from ostro.sandbox.host_git import Base
 from ostro.sandbox.policy import check_patch
 from ostro.sandbox.repository import Repository
 
@@ -68,7 +68,7 @@ def publish(
         commit=branch.commit,
         patch=file,
         accepted=report.patch,
-        files=changed_files(base, report.patch),
+        files=branch.files_changed,
         refusals=refusals,
     )
 

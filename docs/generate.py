@@ -101,7 +101,7 @@ def trajectory_page() -> str:
         "",
         "One JSON object in UTF-8 with `type`, `seq` (from 0), `ts` (UTC), `mono` (seconds since the start), the",
         f"fields of its type, and last `sum`: the first {SUM_DIGITS} hexadecimal digits of the SHA-256 of the previous",
-        "line's `sum` (nothing for the first line) followed by this line's JSON without `,\"sum\":...`. A line is flushed",
+        "line's `sum` (nothing for the first line) followed by this line's JSON without its `sum`. A line is flushed",
         "to the disk before its effect is relied on; a last line that was cut off by a crash is ignored, any other",
         "damage is an error that names the line. An output that was shown in part lies whole, compressed, under",
         "`outputs/`, and `full_output` names it.",

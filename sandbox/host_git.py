@@ -6,6 +6,7 @@ applied to a private index over a pristine git directory; git_process.py says wh
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ BASE_REF = "refs/heads/base"
 OSTRO_NAME, OSTRO_EMAIL = "Ostro", "ostro@localhost"
 
 ALLOC_LIMIT = "512m"
-_INFINITE_DEPTH = 2**31 - 1  # git's own INFINITE_DEPTH (shallow.h)
+ALL_OF_IT = 2**31 - 1
+COMMITS_PER_DEPTH = 20
+"""How many commits are looked at for each step of depth; with more branches side by side, history ends earlier."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,12 @@ def prepare_base(repository: Repository, into: Path, *, depth: int | None = BASE
         commit = _rerooted(view, repository.head_commit) if depth == 1 else repository.head_commit
         (view / BASE_REF).write_text(f"{commit}\n", encoding="ascii")
         pristine_git_dir(into, head=f"ref: {BASE_REF}", object_format=repository.object_format)
-        _fetch(view, into, depth=None if depth == 1 else depth, source=repository.root)
+        if depth == 1:
+            (view / "shallow").unlink(missing_ok=True)
+        elif depth is not None or repository.shallow:
+            _cut_history(view, commit, depth or ALL_OF_IT)
+        _pack(view, into, source=repository.root)
+        (into / BASE_REF).write_text(f"{commit}\n", encoding="ascii")
     tree = must(run_git(["rev-parse", f"{commit}^{{tree}}"], git_dir=into), doing=f"{repository.root}: no tree").line
     return Base(
         git_dir=into,
@@ -256,31 +264,42 @@ def _rerooted(view: Path, head: str) -> str:
     return must(told, doing="the base commit cannot be made", mend="Run: git fsck").line
 
 
-def _fetch(view: Path, into: Path, *, depth: int | None, source: Path) -> None:
-    """Let git's own transfer copy what `base` reaches: it cuts the history off and sends one pack."""
-    limit = _INFINITE_DEPTH if depth is None else depth
-    shallow = [f"--depth={limit}"] if depth is not None or (view / "shallow").exists() else []
+def _cut_history(view: Path, commit: str, depth: int) -> None:
+    """Let `view` end its history `depth` commits from `commit`, as `git clone --depth` does, by its shallow file."""
+    at_most = min(depth * COMMITS_PER_DEPTH, ALL_OF_IT)
+    told = must(
+        run_git(["rev-list", "--parents", f"--max-count={at_most}", commit], git_dir=view),
+        doing="the history of HEAD cannot be read",
+        mend="Run: git fsck",
+    )
+    parents = {line.split(" ")[0]: line.split(" ")[1:] for line in told.line.split("\n")}
+    level, seen = [commit], {commit}
+    while level and (depth := depth - 1) > 0:
+        above = (parent for child in level for parent in parents[child])
+        level = [parent for parent in dict.fromkeys(above) if parent in parents and parent not in seen]
+        seen.update(level)
+    known = set((view / "shallow").read_text("ascii").split()) if (view / "shallow").exists() else set[str]()
+    cut_off = {child for child in seen if not seen.issuperset(parents[child])} | (known & seen)
+    (view / "shallow").unlink(missing_ok=True)
+    if cut_off:
+        (view / "shallow").write_text("".join(f"{child}\n" for child in sorted(cut_off)), encoding="ascii")
+
+
+def _pack(view: Path, into: Path, *, source: Path) -> None:
+    """Write one pack of all that `base` reaches in `view`; deltas are taken as they are, none is searched for."""
+    quick = ["--delta-base-offset", "--window=0", "--compression=1"]
     told = run_git(
-        [
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--keep",
-            *shallow,
-            view.as_uri(),
-            f"+{BASE_REF}:{BASE_REF}",
-        ],
-        git_dir=into,
-        settings=["fetch.unpackLimit=1", "fetch.writeCommitGraph=false", "protocol.version=2"],
+        ["pack-objects", "--quiet", "--revs", *quick, into / "objects" / "pack" / "pack"],
+        git_dir=view,
+        stdin=f"{BASE_REF}\n".encode(),
     )
     must(
         told,
         doing=f"{source}: the history of HEAD cannot be copied",
         mend="Run: git fsck; a partial clone must be completed first: git fetch --refetch --no-filter",
     )
-    for mark in (into / "objects" / "pack").glob("*.keep"):
-        mark.unlink()
+    if (view / "shallow").exists():
+        shutil.copyfile(view / "shallow", into / "shallow")
 
 
 def _change(about: bytes, path: bytes) -> Change:

@@ -49,6 +49,10 @@ class EditorArgs(ToolArgs):
     view_range: Annotated[list[int] | None, FROM_JSON_TEXT] = Field(default=None, description="[first, last]")
 
 
+VIEW_ONLY = "[Nothing was edited: this was view. To edit, call again with command str_replace, old_str and new_str.]"
+"""Small models fill in every argument and take a view for an edit."""
+
+
 def run_editor(args: EditorArgs, context: ToolContext) -> Observation:
     """Carry out one command of the editor.
 
@@ -74,7 +78,8 @@ def _view(args: EditorArgs, path: str, context: ToolContext) -> Observation:
         return Observation(text=show_directory(path, context), data={"path": path})
     shown = show_lines(text_of(path, data, context), args.view_range, context)
     remember(path, data, context)
-    return Observation(text=shown, data={"path": path})
+    note = "" if args.old_str is None and args.new_str is None else f"\n{VIEW_ONLY}"
+    return Observation(text=shown + note, data={"path": path})
 
 
 def _needed(value: T | None, command: str, name: str) -> T:

@@ -12,6 +12,8 @@ from ostro.tools.textfile import TextFile, displayable, split_lines
 DIRECTORY_DEPTH = 2
 MAX_ENTRIES = 200
 DIRECTORY_TIMEOUT_S = 20.0
+MIN_VIEW_LINES = 15
+"""A shorter range is widened: looking through a keyhole costs a call for each look."""
 SNIPPET_MARGIN = 3
 MAX_SNIPPET_LINES = 30
 TO_THE_END = -1
@@ -63,7 +65,7 @@ def _bounds(view_range: list[int] | None, total: int) -> tuple[int, int]:
         raise Refused(f"view_range begins at line {first}, but the file has {total} lines.")
     if last < first and total:
         raise Refused(f"view_range {view_range} ends before it begins.")
-    return first, last
+    return first, min(total, max(last, first + MIN_VIEW_LINES - 1))
 
 
 def snippet(text: str, first: int, last: int) -> str:

@@ -13,7 +13,7 @@ from ostro.sandbox.protocol import SandboxError
 
 
 @pytest.fixture
-def apply(base: tuple[Path, str], tmp_path: Path):  # noqa: ANN201
+def apply(base: tuple[Path, str], tmp_path: Path):
     """Apply a patch to a clean checkout of the base with the host's git; return the checkout."""
 
     def apply_patch(patch: bytes) -> Path:
@@ -32,7 +32,7 @@ def test_patch_when_nothing_changed_is_empty(own_sandbox: AttachedSandbox) -> No
     assert own_sandbox.patch() == b""
 
 
-def test_patch_when_everything_changed_holds_it_all(own_sandbox: AttachedSandbox, apply) -> None:  # noqa: ANN001
+def test_patch_when_everything_changed_holds_it_all(own_sandbox: AttachedSandbox, apply) -> None:
     done = own_sandbox.run(
         "set -e; echo more >>package/code.py; echo new >new.txt; head -c 5000 /dev/urandom >new.bin; "
         "mv crlf.txt moved.txt; chmod 755 latin.txt; chmod 644 run.sh; rm data.bin; ln -sf /etc/passwd link; "
@@ -88,7 +88,7 @@ SABOTAGE = {
 @pytest.mark.parametrize("how", sorted(SABOTAGE))
 def test_patch_when_the_agents_git_is_sabotaged_is_the_same(
     own_sandbox: AttachedSandbox,
-    apply,  # noqa: ANN001
+    apply,
     how: str,
 ) -> None:
     if not own_sandbox.has("git") and "git " in SABOTAGE[how]:
@@ -116,7 +116,7 @@ def test_patch_when_a_file_cannot_be_read_holds_the_rest(own_sandbox: AttachedSa
     own_sandbox.run("chmod 600 secret.txt")
 
 
-def test_patch_when_a_folder_replaces_a_file_and_back_applies(own_sandbox: AttachedSandbox, apply) -> None:  # noqa: ANN001
+def test_patch_when_a_folder_replaces_a_file_and_back_applies(own_sandbox: AttachedSandbox, apply) -> None:
     own_sandbox.run("rm crlf.txt; mkdir crlf.txt; echo x >crlf.txt/x; rm -r package; echo file >package")
     tree = apply(own_sandbox.patch())
     assert (tree / "crlf.txt" / "x").read_text() == "x\n"

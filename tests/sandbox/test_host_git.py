@@ -138,6 +138,26 @@ def test_prepare_base_when_future_commits_tags_and_stashes_exist_then_none_of_th
         git(base.git_dir, "cat-file", "-e", future)
 
 
+@pytest.mark.parametrize("depth", [2, 3, 4, 5, 6, 50])
+def test_prepare_base_when_branches_were_merged_then_history_is_cut_as_git_clone_does(
+    repo: Path, tmp_path: Path, depth: int
+) -> None:
+    for number in range(3):
+        git(repo, "checkout", "-q", "-b", f"side-{number}", "HEAD~1")
+        commit_all(repo, f"Side {number}")
+        commit_all(repo, f"Side {number} again")
+        git(repo, "checkout", "-q", "main")
+        commit_all(repo, f"Main {number}")
+        git(repo, "merge", "-q", "--no-edit", f"side-{number}")
+    git(tmp_path, "clone", "-q", "--bare", f"--depth={depth}", repo.as_uri(), "by-git")
+
+    base = prepare_base(inspect_repository(repo), tmp_path / "base.git", depth=depth)
+
+    assert git(base.git_dir, "rev-list", "--topo-order", "base") == git(
+        tmp_path / "by-git", "rev-list", "--topo-order", "main"
+    )
+
+
 @pytest.mark.parametrize("depth", [1, 2, 200, None])
 def test_prepare_base_when_the_repository_is_shallow_then_it_works(repo: Path, tmp_path: Path, depth: int) -> None:
     for number in range(4):

@@ -23,10 +23,26 @@ def test_view_when_file_is_short_then_shows_all_lines_numbered(call: Call, conte
     assert absolute.text == shown.text
 
 
-def test_view_when_range_is_given_then_shows_it_and_says_of_how_many(call: Call) -> None:
-    assert call(EDITOR, command="view", path=CALC_PATH, view_range=[4, 5]).text == (
-        "     4\tdef add(a, b):\n     5\t    return a - b\n[lines 4-5 of 13]"
-    )
+def test_view_when_range_is_given_then_shows_it_and_says_of_how_many(call: Call, context: ToolContext) -> None:
+    context.sandbox.write("forty.txt", b"".join(b"line %d\n" % number for number in range(1, 41)))
+    shown = call(EDITOR, command="view", path="forty.txt", view_range=[4, 23]).text
+    assert shown.startswith("     4\tline 4\n")
+    assert shown.endswith("    23\tline 23\n[lines 4-23 of 40]")
+
+
+def test_view_when_range_is_a_keyhole_then_widened(call: Call) -> None:
+    shown = call(EDITOR, command="view", path=CALC_PATH, view_range=[4, 5]).text
+    assert shown.startswith("     4\tdef add(a, b):\n     5\t    return a - b\n")
+    assert shown.endswith("[lines 4-13 of 13]")
+
+
+def test_view_when_it_carries_an_edit_then_says_that_nothing_was_edited(call: Call) -> None:
+    shown = call(EDITOR, command="view", path=CALC_PATH, old_str="a - b", new_str="a + b").text
+    assert "Nothing was edited" in shown
+    assert "return a - b" in shown
+
+
+def test_view_when_range_is_wrong_then_says_how(call: Call) -> None:
     assert "    13\t" in call(EDITOR, command="view", path=CALC_PATH, view_range="[12, -1]").text
     assert "has 13 lines" in call(EDITOR, command="view", path=CALC_PATH, view_range=[50, 60]).text
     assert "ends before" in call(EDITOR, command="view", path=CALC_PATH, view_range=[5, 4]).text
