@@ -22,15 +22,15 @@ from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.registries import host_registries
 from ostro.sandbox.reaper import reap
+from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
-
-LEAST_MEMORY_BYTES = 64 * 1024**2
-MOST_MEMORY_BYTES = 64 * 1024**4
 
 BASE_GIT = "base.git"
 """Name of the copy of the base commit in the folder of a run."""
+
+LEAST_MEMORY_BYTES = 64 * 1024**2
+MOST_MEMORY_BYTES = 64 * 1024**4
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
@@ -41,11 +41,11 @@ class Workshop:
     """A repository with its environment made ready.
 
     Attributes:
-        sandboxes: on the host; holds what the sandboxes keep while they live, and what the reaper looks through.
+        folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
     """
 
-    sandboxes: Path
+    folder: Path
     run_id: str
     base: Base
     spec: SandboxSpec
@@ -61,7 +61,8 @@ class Workshop:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
         """
-        spec = replace(self.spec, run_id=f"{self.run_id}-{label}", state_dir=self.sandboxes / f"{self.run_id}-{label}")
+        name = f"{self.run_id}-{label}"
+        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -86,7 +87,7 @@ class Workshop:
         """Close the proxies and remove what the sandboxes kept on the host."""
         for proxy in self.proxies:
             proxy.close()
-        for folder in self.sandboxes.glob(f"{self.run_id}-*"):
+        for folder in self.spec.state_dir.glob(f"{self.run_id}-*"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -100,13 +101,12 @@ def prepare_workshop(
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    sandboxes = settings.home / "sandboxes"
-    threading.Thread(target=reap, args=(sandboxes,), name="ostro-reap", daemon=True).start()
+    _reap_leftovers(settings.home / "sandboxes")
     base = prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
-        state_dir=sandboxes / run_id,
+        state_dir=settings.home / "sandboxes",
         base_git=base.git_dir,
         base_commit=base.commit,
         image=_named_image(tree, settings),
@@ -116,7 +116,7 @@ def prepare_workshop(
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
     environment, backend = _environment(base, settings, limits, chosen.backend, say)
     return Workshop(
-        sandboxes=sandboxes,
+        folder=folder,
         run_id=run_id,
         base=base,
         spec=environment.specify(spec),
@@ -124,6 +124,11 @@ def prepare_workshop(
         environment=environment,
         test=detect_test(tree) or "",
     )
+
+
+def _reap_leftovers(sandboxes: Path) -> None:
+    """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
+    threading.Thread(target=reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:

@@ -67,7 +67,7 @@ def line_of(said: _Said) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text if not text or text.endswith((".", "?", "!")) or "://" in text.split()[-1] else f"{text}."
+    return text if not text or text.endswith((".", "?", "!")) or "http" in text.rpartition(" ")[2] else f"{text}."
 
 
 class Boundary:

@@ -130,7 +130,7 @@ class AttachedSandbox(ABC):
         archive = sibling.state_folder / "fork.tar"
         try:
             snapshot.save_all(self._request, self.workdir, archive)
-            snapshot.load_all(sibling._request, sibling.put, self.workdir, archive)  # same class
+            snapshot.load_all(sibling._request, sibling.put, sibling.workdir, archive)  # same class
         finally:
             archive.unlink(missing_ok=True)
 

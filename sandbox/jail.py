@@ -138,7 +138,16 @@ def bwrap_argv(
     program: str, mounts: Iterable[Mount], environment: dict[str, str], workdir: str, command: Sequence[str]
 ) -> list[str]:
     """Return the command line for bubblewrap 0.8 or later."""
-    argv = [program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--as-pid-1"]
+    argv = [
+        program,
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+        "--as-pid-1",
+    ]
     argv += ["--cap-drop", "ALL", "--uid", str(INSIDE_ID), "--gid", str(INSIDE_ID), "--hostname", "ostro"]
     argv += ["--proc", "/proc", "--dev", "/dev"]
     for mount in mounts:
@@ -207,6 +216,8 @@ def _mount_script(mounts: Iterable[Mount], root: str, workdir: str, command: Seq
     lines += [_remount(target, "ro") for target in read_only]
     lines += [
         "mount -t proc -o nosuid,nodev,noexec proc proc",
+        # One more user namespace is ours, below; a command gets none, and with it no way to privileged calls.
+        "echo 1 >proc/sys/user/max_user_namespaces",
         "mount -o remount,bind,ro,nosuid dev",
         "ip link set lo up 2>/dev/null || :",
         "hostname ostro 2>/dev/null || :",

@@ -8,6 +8,7 @@ Without git in the image a checkpoint holds everything.
 from __future__ import annotations
 
 import hashlib
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +26,15 @@ MAX_LIST_BYTES = 64 * 1024 * 1024
 
 _WIPE = "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +"
 
+# busybox's tar takes no list: several archives one after the other, made one by `_join`.
+_TAR_LISTED = """if tar -c -f /dev/null --null -T /dev/null 2>/dev/null; then
+exec tar -c -f - --null -T - 2>/dev/null
+fi
+xargs -0 tar -c -f - -- 2>/dev/null
+exit {pieces}"""
+
+_PIECES = 46
+
 Run = Callable[[Request], Completed]
 Put = Callable[[BinaryIO, str], None]
 
@@ -40,8 +50,9 @@ def save(run: Run, place: Place, into: Path) -> Checkpoint:
             digest = hashlib.file_digest(archive, "sha256").hexdigest()
     else:
         digest, names = listed
-        text = "tar -c -f - --null -T - 2>/dev/null"
-        _save(run, text, place.workdir, partial, stdin=b"".join(b"./" + name + b"\0" for name in [*names, b".git"]))
+        listing = b"".join(b"./" + name + b"\0" for name in [*names, b".git"])
+        if _save(run, _TAR_LISTED.format(pieces=_PIECES), place.workdir, partial, stdin=listing) == _PIECES:
+            _join(partial)
     path = into / f"{digest[:20]}.tar"
     partial.replace(path)
     return Checkpoint(path=path, digest=digest, size_bytes=path.stat().st_size)
@@ -85,7 +96,8 @@ def copy(run: Callable[..., Completed], source: str, workdir: str) -> None:
         raise SandboxError(f"The workspace could not be copied: {said}", kind="setup")
 
 
-def _save(run: Run, text: str, workdir: str, path: Path, *, stdin: bytes | None = None) -> None:
+def _save(run: Run, text: str, workdir: str, path: Path, *, stdin: bytes | None = None) -> int:
+    """Write the output of a command to the file `path` on the host, return its exit code."""
     path.unlink(missing_ok=True)
     request = Request(
         text,
@@ -99,11 +111,28 @@ def _save(run: Run, text: str, workdir: str, path: Path, *, stdin: bytes | None 
     )
     done = run(request)
     # tar ends with 1 when a file changed while it was read: the archive is whole all the same.
-    if done.exit_code not in {0, 1} or done.output.total_bytes == 0:
+    if done.exit_code not in {0, 1, _PIECES} or done.output.total_bytes == 0:
         raise SandboxError(f"The workspace could not be saved: tar ended with {done.exit_code}.", kind="gone")
     saved = path.stat().st_size if path.exists() else 0
     if saved != done.output.total_bytes:
         raise SandboxError(f"{path} could not be written.", kind="disk_full", mend="Make room on the host.")
+    return done.exit_code
+
+
+def _join(path: Path) -> None:
+    """Make one archive of several that follow each other in a file.
+
+    Raises:
+        SandboxError: `gone`, the sandbox sent something else.
+    """
+    whole = path.with_suffix(".joined")
+    try:
+        with tarfile.open(path, "r:", ignore_zeros=True) as pieces, tarfile.open(whole, "w") as joined:
+            for member in pieces:
+                joined.addfile(member, pieces.extractfile(member) if member.isreg() else None)
+    except tarfile.TarError as broken:
+        raise SandboxError(f"The workspace could not be saved: {broken}", kind="gone") from broken
+    whole.replace(path)
 
 
 def _list(run: Run, place: Place) -> tuple[str, list[bytes]] | None:

@@ -8,9 +8,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 BASE_IMAGES = ("ostro/base:bookworm", "base:bookworm")
 """Images that hold Python and git, made by `ostro image build`."""
+
+settings.register_profile("ostro", deadline=None)
+settings.load_profile("ostro")
+"""No deadline for one example: how long it takes is a matter of what else the machine does."""
 
 _DESELECTED: Counter[str] = Counter()
 

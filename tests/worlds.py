@@ -119,6 +119,18 @@ def _open_docker(spec: SandboxSpec) -> AttachedSandbox:
     return DockerSandbox(spec, Engine.connect()).open()
 
 
+def mark_slow(items: list[pytest.Item], quick: dict[str, set[str]]) -> None:
+    """Mark the tests of these files `slow` for every kind of sandbox that is not in the file's set."""
+    for item in items:
+        one = getattr(item, "callspec", None)
+        if (
+            item.path.name in quick
+            and one is not None
+            and one.params.get("kind", "bubblewrap") not in quick[item.path.name]
+        ):
+            item.add_marker(pytest.mark.slow)
+
+
 def _parameters() -> list[object]:
     return [pytest.param(kind, marks=[pytest.mark.docker] if kind == "docker" else []) for kind in KINDS]
 
@@ -133,15 +145,15 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def _session_sandbox(kind: str, open_kind: Open) -> Iterator[AttachedSandbox]:
+def session_sandbox(kind: str, open_kind: Open) -> Iterator[AttachedSandbox]:
     with open_kind(kind) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(_session_sandbox: AttachedSandbox, kind: str, base: tuple[Path, str]) -> AttachedSandbox:
+def sandbox(session_sandbox: AttachedSandbox, kind: str, base: tuple[Path, str]) -> AttachedSandbox:
     """The session's sandbox of this kind, in its workspace at the base commit."""
-    box = _session_sandbox
+    box = session_sandbox
     if box.has("git"):
         clean = f"cd {box.workdir} && git reset -q --hard {base[1]} && git clean -qfdx"
         assert box.run(clean).exit_code == 0

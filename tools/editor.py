@@ -125,7 +125,7 @@ def _str_replace(args: EditorArgs, path: str, context: ToolContext) -> Observati
     if not old:
         raise Refused("old_str is empty; use insert to add text at a line.")
     if old == new:
-        raise Refused("old_str and new_str are the same; nothing was edited.")
+        raise Refused("old_str and new_str are the same; nothing was edited. Put the corrected lines into new_str.")
     found = positions(file.text, old)
     if not found:
         raise Refused(context.redact(explain_miss(file.text, old, new)))

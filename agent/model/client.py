@@ -121,8 +121,12 @@ class ModelClient:
         self._answered = False
 
     def warm(self) -> None:
-        """Begin to load the HTTP client in a thread, while the caller does something else."""
-        threading.Thread(target=self._transport.open, name="ostro-warm", daemon=True).start()
+        """Begin to load the HTTP client and the vocabulary in a thread, while the caller does something else."""
+        threading.Thread(target=self._load, name="ostro-warm", daemon=True).start()
+
+    def _load(self) -> None:
+        self._transport.open()
+        self.counter.count_text("")
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""

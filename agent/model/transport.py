@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from ostro.agent.errors import Interrupted
 from ostro.agent.model.failure import TryError, http_error
@@ -216,6 +217,8 @@ class Transport:
         verify = _ssl_context() if self._profile.base_url.startswith("https") else False
         http_client = httpx2.Client(
             verify=verify,
+            # A proxy of the environment is for the outside; it cannot reach this machine's own servers.
+            trust_env=not _on_this_machine(self._profile.base_url),
             follow_redirects=False,
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=300.0),
             timeout=httpx2.Timeout(self._profile.total_s, connect=CONNECT_S),
@@ -249,6 +252,11 @@ def _ssl_context() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()
+
+
+def _on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _root(error: BaseException | None) -> BaseException | None:

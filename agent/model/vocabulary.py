@@ -11,8 +11,12 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ostro.agent.model.loose import items, mapping, string
+
+if TYPE_CHECKING:
+    import tiktoken
 
 VOCABULARY_FILE = "data/tekken_240911.json"
 SPECIAL_TOKENS = 1000
@@ -21,15 +25,18 @@ SPECIAL_TOKENS = 1000
 CountText = Callable[[str], int]
 
 
-@functools.cache
 def exact_counter() -> CountText | None:
-    """Return the function that counts a text's tokens; None where tiktoken or the vocabulary is not installed."""
+    """Return the function that counts a text's tokens; None where tiktoken or the vocabulary is not installed.
+
+    The vocabulary is loaded by the first count, which takes half a second.
+    """
     path = _vocabulary()
     if path is None or importlib.util.find_spec("tiktoken") is None:
         return None
-    return _load(path)
+    return lambda text: len(_load(path).encode_ordinary(text))
 
 
+@functools.cache
 def _vocabulary() -> Path | None:
     found = importlib.util.find_spec("mistral_common")
     for place in (found.submodule_search_locations or []) if found is not None else []:
@@ -39,7 +46,8 @@ def _vocabulary() -> Path | None:
     return None
 
 
-def _load(path: Path) -> CountText:
+@functools.cache
+def _load(path: Path) -> tiktoken.Encoding:
     import tiktoken
 
     data = mapping(json.loads(path.read_bytes()))
@@ -47,9 +55,4 @@ def _load(path: Path) -> CountText:
     size = int(config["default_vocab_size"]) - SPECIAL_TOKENS
     entries = [mapping(entry) for entry in items(data["vocab"])[:size]]
     ranks = {base64.b64decode(string(entry["token_bytes"])): int(entry["rank"]) for entry in entries}
-    encoding = tiktoken.Encoding("tekken", pat_str=string(config["pattern"]), mergeable_ranks=ranks, special_tokens={})
-
-    def count(text: str) -> int:
-        return len(encoding.encode_ordinary(text))
-
-    return count
+    return tiktoken.Encoding("tekken", pat_str=string(config["pattern"]), mergeable_ranks=ranks, special_tokens={})

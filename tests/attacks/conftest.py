@@ -1,5 +1,12 @@
-"""The sandboxes of tests/worlds.py."""
+"""The sandboxes of tests/worlds.py; by default the attacks run in bubblewrap, in the others with the slow tests."""
 
-from tests.worlds import _session_sandbox, base, kind, open_kind, own_sandbox, sandbox, tools
+import pytest
 
-__all__ = ["_session_sandbox", "base", "kind", "open_kind", "own_sandbox", "sandbox", "tools"]
+from tests.worlds import base, kind, mark_slow, open_kind, own_sandbox, sandbox, session_sandbox, tools
+
+__all__ = ["base", "kind", "open_kind", "own_sandbox", "sandbox", "session_sandbox", "tools"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_slow(items, {"test_x_commands.py": {"bubblewrap"}, "test_x_isolation.py": {"bubblewrap", "unshare", "docker"}})

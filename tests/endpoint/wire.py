@@ -152,6 +152,14 @@ def gateway(exchange: Exchange) -> None:
     exchange.connection.end_stream()
 
 
+def flood(exchange: Exchange) -> None:
+    """Stream text without end."""
+    event = {"choices": [{"index": 0, "delta": {"content": "x" * 262_144}, "finish_reason": None}]}
+    exchange.connection.start_stream()
+    while not exchange.endpoint.stopping.is_set():
+        exchange.connection.send_events([json.dumps(event)])
+
+
 def _each_call_delta(events: list[dict[str, Any]], change: Callable[[dict[str, Any]], None]) -> list[str]:
     for event in events:
         for choice in event["choices"]:
@@ -205,6 +213,7 @@ WIRE: Mapping[str, Fault] = {
     # Beyond the rows of the fault matrix.
     "slow_head": slow_head,
     "stays_open": stays_open,
+    "flood": flood,
     "byte_by_byte": byte_by_byte,
     "gateway": gateway,
     "plain_json": lambda exchange: exchange.connection.send_json(200, exchange.answer),

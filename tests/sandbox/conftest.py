@@ -1,5 +1,21 @@
-"""The sandboxes of tests/worlds.py."""
+"""The sandboxes of tests/worlds.py, and which of them the quick tests use: opening one in Docker takes a second."""
 
-from tests.worlds import _session_sandbox, base, kind, open_kind, own_sandbox, sandbox, tools
+import pytest
 
-__all__ = ["_session_sandbox", "base", "kind", "open_kind", "own_sandbox", "sandbox", "tools"]
+from tests.worlds import base, kind, mark_slow, open_kind, own_sandbox, sandbox, session_sandbox, tools
+
+__all__ = ["base", "kind", "open_kind", "own_sandbox", "sandbox", "session_sandbox", "tools"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    shared = {"bubblewrap", "dash", "busybox", "docker"}
+    mark_slow(
+        items,
+        {
+            "test_contract_commands.py": shared,
+            "test_contract_files.py": shared,
+            "test_contract_patch.py": {"bubblewrap"},
+            "test_contract_life.py": {"bubblewrap"},
+        },
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shlex
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,10 @@ def test_job_when_a_command_times_out_or_leaves_daemons_lives_on(sandbox: Attach
 
 
 def test_checkpoint_when_restored_brings_the_workspace_back(own_sandbox: AttachedSandbox, tmp_path: Path) -> None:
+    odd = "odd\n'name'"
     own_sandbox.run(
         "echo v1 >new.txt; echo more >>package/code.py; rm crlf.txt; chmod +x latin.txt; ln -s x new-link; "
-        "mkdir -p ignored deep/er; echo small >ignored/small; echo d >'deep/er/odd\nname'"
+        f"mkdir -p ignored deep/er; echo small >ignored/small; echo d >{shlex.quote('deep/er/' + odd)}"
     )
     before = own_sandbox.patch()
     point = own_sandbox.checkpoint(tmp_path)
@@ -75,8 +77,10 @@ def test_checkpoint_when_restored_brings_the_workspace_back(own_sandbox: Attache
     )
     own_sandbox.restore(point)
     assert own_sandbox.patch() == before
-    done = own_sandbox.run("cat new.txt ignored/small 'deep/er/odd\nname'; ls later.txt crlf.txt 2>/dev/null; readlink new-link")
-    assert done.output.text() == "v1\nsmall\nd\nx\n"
+    done = own_sandbox.run(
+        f"cat new.txt ignored/small {shlex.quote('deep/er/' + odd)}; readlink new-link; ls later.txt"
+    )
+    assert done.output.text().startswith("v1\nsmall\nd\nx\nls: ")
 
 
 def test_checkpoint_when_the_workspace_is_the_same_has_the_same_digest(
@@ -96,7 +100,9 @@ def test_checkpoint_when_restored_keeps_agents_commits_and_large_ignored_files(
 ) -> None:
     if not own_sandbox.has("git"):
         pytest.skip("no git inside")
-    own_sandbox.run("echo x >x; git add x; git commit -qm mine; mkdir ignored; head -c 2000000 /dev/zero >ignored/large")
+    own_sandbox.run(
+        "echo x >x; git add x; git commit -qm mine; mkdir ignored; head -c 2000000 /dev/zero >ignored/large"
+    )
     point = own_sandbox.checkpoint(tmp_path)
     assert point.size_bytes < 1_500_000
     own_sandbox.run("git reset -q --hard HEAD~1; rm -rf .git/refs; echo y >>ignored/large")
@@ -115,6 +121,15 @@ def test_checkpoint_when_restored_elsewhere_brings_the_workspace_there(
         assert other.patch() == own_sandbox.patch()
 
 
+def test_checkpoint_when_it_has_many_files_holds_them_all(own_sandbox: AttachedSandbox, tmp_path: Path) -> None:
+    name = "a-rather-long-name-so-that-one-command-line-cannot-hold-them-all" * 3
+    own_sandbox.run(f"mkdir many; i=0; while [ $i -lt 1000 ]; do echo $i >many/{name}$i; i=$((i+1)); done")
+    point = own_sandbox.checkpoint(tmp_path)
+    own_sandbox.run("rm -rf many")
+    own_sandbox.restore(point)
+    assert own_sandbox.run("cat many/* | wc -l | tr -d ' '").output.text() == "1000\n"
+
+
 def test_restore_when_the_workspace_was_deleted_brings_it_back(own_sandbox: AttachedSandbox, tmp_path: Path) -> None:
     own_sandbox.run("echo new >new.txt")
     point = own_sandbox.checkpoint(tmp_path)
@@ -124,7 +139,9 @@ def test_restore_when_the_workspace_was_deleted_brings_it_back(own_sandbox: Atta
 
 
 def test_fork_when_made_is_a_copy_that_goes_its_own_way(own_sandbox: AttachedSandbox, tmp_path: Path) -> None:
-    own_sandbox.run("echo new >new.txt; ln -s /etc/shadow bad-link; mkdir ignored; head -c 2000000 /dev/zero >ignored/large")
+    own_sandbox.run(
+        "echo new >new.txt; ln -s /etc/shadow bad-link; mkdir ignored; head -c 2000000 /dev/zero >ignored/large"
+    )
     with own_sandbox.fork("forked", tmp_path / "forked") as other:
         assert other.name == own_sandbox.name
         assert other.patch() == own_sandbox.patch()
@@ -148,19 +165,18 @@ def test_close_when_called_leaves_no_process_and_no_folder(kind: str, open_kind:
     assert not [command for command in host_commands() if "sleep\08642" in command or "sleep\08643" in command]
 
 
-def test_open_when_the_base_commit_is_wrong_fails_and_leaves_nothing(kind: str, open_kind: Open, tmp_path: Path) -> None:
+def test_open_when_the_base_commit_is_wrong_fails_and_leaves_nothing(
+    kind: str, open_kind: Open, tmp_path: Path
+) -> None:
     with pytest.raises(SandboxError):
-        open_kind(kind, base_commit="0" * 40, state_dir=None or tmp_path / "state")
+        open_kind(kind, base_commit="0" * 40, state_dir=tmp_path / "state")
     assert not (tmp_path / "state").exists() or list((tmp_path / "state").iterdir()) == []
 
 
 def host_commands() -> list[str]:
     """Return the command lines of all processes that this machine shows."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                found.append(Path(f"/proc/{entry}/cmdline").read_text(errors="replace"))
-            except OSError:
-                continue
+    found: list[str] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((folder / "cmdline").read_text(errors="replace"))
     return found

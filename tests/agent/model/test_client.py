@@ -99,6 +99,13 @@ def test_complete_when_the_html_502_ends_then_answered() -> None:
         assert Caller(endpoint).ask().tries == 3
 
 
+def test_complete_when_the_answer_never_ends_then_cut_off_and_asked_again() -> None:
+    with serve(fault="flood") as endpoint:
+        caller = Caller(endpoint)
+        assert caller.ask().tries == 2
+    assert caller.retries[0].cause == "too_large"
+
+
 def test_complete_when_finish_reason_is_error_then_retried() -> None:
     with serve(fault="finish_error") as endpoint:
         caller = Caller(endpoint)
@@ -129,6 +136,13 @@ def test_complete_when_there_is_no_key_then_no_authorization_header(monkeypatch:
         *("host", "accept", "accept-encoding", "connection", "content-type", "content-length"),
         *("user-agent", "authorization"),
     }
+
+
+def test_complete_when_a_proxy_is_set_then_this_machine_is_reached_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with serve() as endpoint:
+        assert Caller(endpoint).ask().tries == 1
 
 
 def turns(count: int) -> list[Message]:
