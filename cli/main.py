@@ -14,7 +14,7 @@ from difflib import get_close_matches
 import click
 
 from ostro.agent.interruption import watch_signals
-from ostro.cli.errors import BROKEN_PIPE, Boundary
+from ostro.cli.errors import BROKEN_PIPE, Boundary, hold_streams
 from ostro.cli.options import examples
 
 COMMANDS = {
@@ -99,6 +99,7 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: the console script."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    hold_streams()
     with watch_signals(), Boundary(given) as boundary:
         boundary.exit_code = cli.main(given, prog_name="ostro", standalone_mode=False) or 0
     sys.exit(boundary.exit_code)
