@@ -5,12 +5,14 @@ This is the boundary where exceptions of the model, the sandbox and the disk bec
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ostro.agent.errors import Interrupted, ModelError, OstroError, PreflightError, StorageError
+from ostro.agent.interruption import interruptible
 from ostro.agent.loop import Agent
 from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, Tokens
@@ -47,10 +49,8 @@ def drive(agent: Agent, keeper: PatchKeeper) -> AttemptResult:
     folder = agent.log.path.parent
     outcome = _outcome_of(agent, folder)
     patch, failed = keeper.salvage()
-    if failed is not None:
-        agent.log.write(Noted(kind="salvage", text=f"the patch is the last snapshot: {failed}"))
-        if outcome.error is None:
-            outcome = outcome_of_error(failed)
+    if failed is not None and outcome.error is None:
+        outcome = outcome_of_error(failed)
     outcome = _with_patch(outcome, patch)
     budget = agent.budget
     result = AttemptResult(
@@ -63,24 +63,29 @@ def drive(agent: Agent, keeper: PatchKeeper) -> AttemptResult:
         cost_source=budget.cost_source,
         repairs=dict(agent.repairs),
     )
-    agent.log.write(
-        Ended(
-            outcome=outcome,
-            patch=PATCH_FILE if patch else "",
-            steps=result.steps,
-            tokens=result.tokens,
-            cost_usd=result.cost_usd,
-            cost_source=result.cost_source,
-            repairs=result.repairs,
-            seconds=round(time.monotonic() - started, 3),
-        )
+    ended = Ended(
+        outcome=outcome,
+        patch=PATCH_FILE if patch else "",
+        steps=result.steps,
+        tokens=result.tokens,
+        cost_usd=result.cost_usd,
+        cost_source=result.cost_source,
+        repairs=result.repairs,
+        seconds=round(time.monotonic() - started, 3),
     )
+    try:
+        if failed is not None:
+            agent.log.write(Noted(kind="salvage", text=f"the patch may be an older snapshot: {failed}"))
+        agent.log.write(ended)
+    except StorageError as error:
+        return replace(result, outcome=outcome_of_error(error))
     return result
 
 
 def _outcome_of(agent: Agent, folder: Path) -> Outcome:
     try:
-        return agent.run()
+        with interruptible():
+            return agent.run()
     except (OstroError, SandboxError) as error:
         if isinstance(error, ModelError) and agent.budget.seconds_left() <= 0:
             return Outcome(ending=Ending.TIME_LIMIT, reason="the time limit was reached while the model answered")
@@ -89,7 +94,8 @@ def _outcome_of(agent: Agent, folder: Path) -> Outcome:
         return outcome_of_error(Interrupted("interrupted"))
     except Exception as error:  # noqa: BLE001  # a bug of ours must not cost the user's patch
         report = folder / CRASH_REPORT
-        report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        with contextlib.suppress(OSError):
+            report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         return Outcome(
             ending=Ending.INTERNAL_ERROR,
             reason=f"{type(error).__name__}: {error}",

@@ -6,10 +6,12 @@ One attempt is the ordinary case. Several share one purse and end early when two
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ostro.agent.assembly import assemble
 from ostro.agent.attempt import PATCH_FILE, AttemptResult, drive, outcome_of_error
-from ostro.agent.errors import OstroError
+from ostro.agent.errors import Interrupted, OstroError
+from ostro.agent.interruption import interruptible
 from ostro.agent.outcome import Ending, Tokens
 from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preflight import preflight
@@ -33,7 +35,15 @@ def run_attempts(prepared: Prepared, listener: Listener | None) -> AttemptResult
         results.append(run_attempt(prepared, number, listener))
         if results[-1].outcome.ending in FINAL_ENDINGS:
             break
-    return select(results, prepared.open_sandbox, prepared.test_command)
+    try:
+        with interruptible():
+            return select(results, prepared.open_sandbox, prepared.test_command)
+    except KeyboardInterrupt:
+        best = next((result for result in results if result.patch), results[-1])
+        last = results[-1].outcome
+        if last.ending is not Ending.INTERRUPTED:
+            last = outcome_of_error(Interrupted("interrupted while the best attempt was chosen"))
+        return replace(best, outcome=last)
 
 
 def agree(results: list[AttemptResult]) -> bool:
@@ -47,13 +57,18 @@ def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> A
     folder = prepared.folder.path if number == 1 else prepared.folder.path / f"attempt-{number}"
     with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
         try:
-            with prepared.open_sandbox(f"try-{number}", online=prepared.settings.network) as sandbox:
+            with interruptible():
+                sandbox = prepared.open_sandbox(f"try-{number}", online=prepared.settings.network)
+            with sandbox:
                 keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
-                agent = assemble(prepared, sandbox, log, keeper, number)
-                _check(prepared, sandbox, log)
+                with interruptible():
+                    agent = assemble(prepared, sandbox, log, keeper, number)
+                    _check(prepared, sandbox, log)
                 return drive(agent, keeper)
         except (OstroError, SandboxError) as error:
             return _not_started(error, log)
+        except KeyboardInterrupt:
+            return _not_started(Interrupted("interrupted before the first step"), log)
 
 
 def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:

@@ -18,6 +18,9 @@ DEFAULT_MODEL = "mistral/devstral-small-2"
 DEFAULT_STEPS = 150
 DEFAULT_BUDGET_USD = 1.0
 DEFAULT_TIME_S = 3600.0
+MOST_TIME_S = 7 * 86400.0
+"""The system waits in milliseconds of 32 bits: 24 days at most."""
+
 DEFAULT_MAX_TOKENS = 4096
 DEFAULT_TEMPERATURE = 0.15
 
@@ -49,9 +52,11 @@ class Settings(BaseSettings):
     vision: bool = Field(True, description="Show images of the issue to a model with vision.")
 
     steps: int = Field(DEFAULT_STEPS, ge=1, description="Most model replies in one attempt.")
-    budget: float = Field(DEFAULT_BUDGET_USD, ge=0, description="Dollars for the whole call, attempts included.")
+    budget: float = Field(
+        DEFAULT_BUDGET_USD, ge=0, allow_inf_nan=False, description="Dollars for the whole call, attempts included."
+    )
     tokens: int | None = Field(None, ge=1, description="Most input and output tokens together; none by default.")
-    time: float = Field(DEFAULT_TIME_S, gt=0, description="Wall-clock seconds for the whole call.")
+    time: float = Field(DEFAULT_TIME_S, gt=0, le=MOST_TIME_S, description="Wall-clock seconds for the whole call.")
     attempts: int = Field(1, ge=1, le=16, description="Independent tries; the best one is selected.")
 
     sandbox: SandboxChoice = Field("auto", description="Where commands run: docker, local, none, or the best there is.")
@@ -61,7 +66,9 @@ class Settings(BaseSettings):
     )
     test: str | None = Field(None, description="Command that tests the repository; detected if unset, '' for none.")
     instructions: str = Field("", description="Extra text for the model, shown as data.")
-    command_timeout: float = Field(120.0, gt=0, description="Default limit of one shell command, seconds.")
+    command_timeout: float = Field(
+        120.0, gt=0, le=MOST_TIME_S, description="Default limit of one shell command, seconds."
+    )
     memory: str = Field("4g", description="Memory limit of the sandbox.")
     network: bool = Field(False, description="Let the agent reach the package registries through the proxy.")
 
@@ -87,7 +94,13 @@ class Settings(BaseSettings):
     @field_validator("price", mode="before")
     @classmethod
     def _split_price(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            prompt, reply = map(float, value.split(","))
+        except ValueError as error:
+            raise ValueError("it takes two numbers, like 0.10,0.30") from error
+        return prompt, reply
 
     @field_validator("setup", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ostro.agent.errors import StorageError
 from ostro.agent.record.trajectory import storage_error
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
@@ -41,13 +42,16 @@ class PatchKeeper:
                 raise
         self._taken = self._clock()
 
-    def salvage(self) -> tuple[bytes, SandboxError | None]:
-        """Return the patch of the sandbox; or the last snapshot, and why the sandbox gave none."""
+    def salvage(self) -> tuple[bytes, SandboxError | StorageError | None]:
+        """Return the patch of the sandbox, or else the last snapshot; and what failed on the way."""
         try:
             patch = self._sandbox.patch()
         except SandboxError as error:
             return (self.path.read_bytes() if self.path.exists() else b""), error
-        self._write(patch)
+        try:
+            self._write(patch)
+        except StorageError as error:
+            return patch, error
         return patch, None
 
     def _write(self, patch: bytes) -> None:

@@ -17,14 +17,14 @@ from typing import Self
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
-from ostro.agent.errors import StorageError
+from ostro.agent.errors import UsageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
 from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.task import Task
-from ostro.agent.workshop import Workshop, prepare_workshop
+from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.host_git import Base
 from ostro.sandbox.protocol import Sandbox, SandboxSpec
 from ostro.sandbox.repository import Repository, inspect_repository
@@ -44,20 +44,22 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove a folder that holds nothing of value: the run was refused before it began."""
-        if self.created:
-            shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self.path if self.created else self.path / BASE_GIT, ignore_errors=True)
 
 
 def open_folder(home: Path, out: Path | None) -> RunFolder:
     """Make the run folder: `out`, or a new one named by time and chance below `home/runs`.
 
     Raises:
-        StorageError: it cannot be made or written, or holds another run already.
+        UsageError: it holds another run already.
+        StorageError: it cannot be made or written.
     """
+    if out is not None and str(out) in ("", "."):
+        raise UsageError("the current folder cannot be the run folder", mend="Name a folder of its own with --out.")
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     path = (out or home / "runs" / run_id).absolute()
     if (path / "trajectory.jsonl").exists():
-        raise StorageError(f"{path} already holds a run", kind="exists", mend="Choose another folder with --out.")
+        raise UsageError(f"{path} already holds a run", kind="exists", mend="Choose another folder with --out.")
     created = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)

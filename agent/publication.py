@@ -44,18 +44,19 @@ def publish(
 
     Raises:
         RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
-        StorageError: the patch file cannot be written.
     """
     report = check_patch(base, patch)
     refusals = tuple(
         f"policy: {finding.path or 'the patch'} {finding.action}: {finding.reason}" for finding in report.findings
     )
+    saved: Path | None = file
     try:
         file.write_bytes(report.patch or patch)
     except OSError as error:
-        raise storage_error(error, file) from error
+        # The user's repository may lie on another disk: the work is not lost with the run folder.
+        saved, refusals = None, (*refusals, f"no patch file: {storage_error(error, file)}")
     if not report.patch:
-        return Published(patch=file if patch else None, refusals=refusals)
+        return Published(patch=saved if patch else None, refusals=refusals)
     branch = write_branch(
         repository,
         base,
@@ -66,7 +67,7 @@ def publish(
     return Published(
         branch=branch.name,
         commit=branch.commit,
-        patch=file,
+        patch=saved,
         accepted=report.patch,
         files=branch.files_changed,
         refusals=refusals,

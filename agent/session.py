@@ -6,6 +6,7 @@ file) -> verify (the tests, on the base and on the patch) -> report. Nothing of 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from typing import Literal
 from ostro.agent.attempt import PATCH_FILE, AttemptResult, outcome_of_error
 from ostro.agent.attempts import run_attempts
 from ostro.agent.config import Settings
-from ostro.agent.errors import OstroError, UsageError
-from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch, TestRun
-from ostro.agent.preparation import Prepared, RunFolder, open_folder, prepare
+from ostro.agent.errors import Interrupted, OstroError, StorageError
+from ostro.agent.interruption import interruptible, kept_back
+from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch
+from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record.trajectory import Event, Tested, TrajectoryWriter, storage_error
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
-from ostro.sandbox.protocol import RepositoryError, SandboxError
+from ostro.sandbox.protocol import SandboxError
 
 REPORT_FILE = "report.json"
 
@@ -58,7 +60,7 @@ def _quiet(_: str) -> None:
 
 
 def run(request: RunRequest, listener: Listener | None = None, say: Callable[[str], None] = _quiet) -> RunReport:
-    """Drive one task to its end; from the first change on every ending is a report, never an exception.
+    """Drive one task to its end; once the sandbox can be had every ending is a report, never an exception.
 
     Args:
         request: what to do.
@@ -66,47 +68,32 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
         say: told what takes time before the trajectory begins: a pull, a set-up command, the choice of sandbox.
 
     Raises:
-        UsageError, RepositoryError, StorageError: before anything was started or changed.
+        OstroError, SandboxError, KeyboardInterrupt: before the first attempt; no run folder is left then.
     """
     started = time.monotonic()
     folder = open_folder(request.settings.home, request.out)
-    try:
-        with prepare(request.repository, request.task, request.settings, folder, say) as prepared:
+    with kept_back(late=False):
+        try:
+            with interruptible():
+                prepared = prepare(request.repository, request.task, request.settings, folder, say)
+        except BaseException:
+            folder.discard()
+            raise
+        with prepared:
             report = _Run(request, prepared, listener, started).drive()
-    except (UsageError, RepositoryError):
-        folder.discard()
-        raise
-    except (OstroError, SandboxError) as error:
-        report = _unstarted(request, folder, outcome_of_error(error), started)
-    except KeyboardInterrupt:
-        outcome = Outcome(ending=Ending.INTERRUPTED, reason="interrupted before the first step")
-        report = _unstarted(request, folder, outcome, started)
-    save_report(report, folder.path)
-    return report
+        return save_report(report, folder.path)
 
 
-def save_report(report: RunReport, folder: Path) -> None:
-    """Write the report into the run folder. Raises StorageError."""
+def save_report(report: RunReport, folder: Path) -> RunReport:
+    """Write the report into the run folder and return it; one that cannot be written says so itself."""
     path = folder / REPORT_FILE
     try:
         path.write_text(report.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise storage_error(error, path) from error
-
-
-def _unstarted(request: RunRequest, folder: RunFolder, outcome: Outcome, started: float) -> RunReport:
-    settings = request.settings
-    return RunReport(
-        run=str(folder.path),
-        outcome=outcome.ending,
-        exit_code=outcome.ending.exit_code,
-        error=outcome.error,
-        reason=outcome.reason,
-        seconds=round(time.monotonic() - started, 3),
-        model=settings.model,
-        endpoint=settings.endpoint,
-        warnings=request.warnings,
-    )
+        outcome = outcome_of_error(storage_error(error, path))
+        changes = {"outcome": outcome.ending, "exit_code": outcome.ending.exit_code, "error": outcome.error}
+        return report.model_copy(update=changes)
+    return report
 
 
 def _refused(published: Published, outcome: Outcome) -> Outcome:
@@ -133,9 +120,19 @@ class _Run:
         prepared = self._prepared
         base_tests = BaseTests(prepared.open_sandbox, prepared.test_command)
         base_tests.start()
-        best = run_attempts(prepared, self._listener)
-        published, outcome = self._publish(best)
-        tests = self._verify(base_tests, best, published, outcome)
+        try:
+            best = run_attempts(prepared, self._listener)
+            published, outcome = self._publish(best)
+            tests = TestedPatch(command=prepared.test_command, source=self._test_source())
+            try:
+                if published.accepted and outcome.ending is not Ending.INTERRUPTED:
+                    with interruptible():
+                        tests = self._verify(base_tests, tests, published.accepted)
+            except KeyboardInterrupt:
+                outcome = outcome_of_error(Interrupted("interrupted while the patch was tested"))
+        finally:
+            base_tests.abandon()
+        self._log_tests(best, tests)
         return self._report(best, published, outcome, tests)
 
     def _publish(self, best: AttemptResult) -> tuple[Published, Outcome]:
@@ -158,24 +155,28 @@ class _Run:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
         return published, best.outcome if published.accepted else _refused(published, best.outcome)
 
-    def _verify(
-        self, base_tests: BaseTests, best: AttemptResult, published: Published, outcome: Outcome
-    ) -> TestedPatch:
-        prepared = self._prepared
-        command = prepared.test_command
-        if not command:
-            return TestedPatch(source="none")
-        before, after = TestRun(status="not_run"), TestRun(status="not_run")
-        if outcome.ending is not Ending.INTERRUPTED and published.accepted:
-            after = run_tests(prepared.open_sandbox, command, published.accepted, label="patched")
-            before = base_tests.result()
-        else:
-            base_tests.abandon()
-        source: TestSource = self._request.test_source if prepared.settings.test is not None else "detected"
-        with TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log:
-            log.write(Tested(phase="before", command=command, result=before))
-            log.write(Tested(phase="after", command=command, result=after))
-        return TestedPatch(command=command, source=source, before=before, after=after, verified=after.status == "green")
+    def _test_source(self) -> TestSource:
+        if not self._prepared.test_command:
+            return "none"
+        return self._request.test_source if self._prepared.settings.test is not None else "detected"
+
+    def _verify(self, base_tests: BaseTests, tests: TestedPatch, patch: bytes) -> TestedPatch:
+        if not tests.command:
+            return tests
+        after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
+        before = base_tests.result()
+        return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
+
+    def _log_tests(self, best: AttemptResult, tests: TestedPatch) -> None:
+        """Add the tests to the log; a log that cannot be written has said so at the end of its attempt."""
+        if not tests.command:
+            return
+        with (
+            contextlib.suppress(StorageError),
+            TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log,
+        ):
+            log.write(Tested(phase="before", command=tests.command, result=tests.before))
+            log.write(Tested(phase="after", command=tests.command, result=tests.after))
 
     def _report(self, best: AttemptResult, published: Published, outcome: Outcome, tests: TestedPatch) -> RunReport:
         prepared = self._prepared

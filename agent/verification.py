@@ -68,6 +68,7 @@ class BaseTests:
     _result: TestRun = field(default_factory=lambda: TestRun(status="not_run"))
     _thread: threading.Thread | None = None
     _sandbox: Sandbox | None = None
+    _abandoned: bool = False
 
     def start(self) -> None:
         """Begin, unless there is no command."""
@@ -80,12 +81,15 @@ class BaseTests:
 
     def _open(self, label: str) -> Sandbox:
         self._sandbox = self.open_sandbox(label)
+        if self._abandoned:
+            self._sandbox.cancel()
         return self._sandbox
 
     def abandon(self) -> None:
-        """End the run early: nothing will be compared with it."""
+        """End the run early, if it has not ended: nothing will be compared with it."""
+        self._abandoned = True
         if self._sandbox is not None:
-            self._sandbox.close()
+            self._sandbox.cancel()
         self.result()
 
     def result(self) -> TestRun:

@@ -26,6 +26,12 @@ from ostro.sandbox.reaper import reap
 from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
+BASE_GIT = "base.git"
+"""Name of the copy of the base commit in the folder of a run."""
+
+LEAST_MEMORY_BYTES = 64 * 1024**2
+MOST_MEMORY_BYTES = 64 * 1024**4
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
@@ -67,7 +73,7 @@ class Workshop:
             self.environment.furnish(sandbox)
             if proxy is not None and self.backend != "docker":
                 proxy.serve_inside(sandbox)
-        except SandboxError:
+        except BaseException:
             sandbox.close()
             raise
         return sandbox
@@ -96,7 +102,7 @@ def prepare_workshop(
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
     _reap_leftovers(settings.home / "sandboxes")
-    base = prepare_base(repository, folder / "base.git")
+    base = prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
@@ -160,9 +166,13 @@ def parse_size(text: str) -> int:
     """Return bytes for `512m`, `4g`, `1.5G`.
 
     Raises:
-        ConfigError: it is not a size.
+        ConfigError: it is not a size, or none that a sandbox can live with.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is not a size", mend="Write it like 512m or 4g.")
-    return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
+        raise ConfigError(f"memory cannot be {text!r}: it is not a size", mend="Write it like 512m or 4g.")
+    size = int(float(match.group(1)) * _UNITS[match.group(2).lower()])
+    if not LEAST_MEMORY_BYTES <= size <= MOST_MEMORY_BYTES:
+        least, most = LEAST_MEMORY_BYTES // 1024**2, MOST_MEMORY_BYTES // 1024**4
+        raise ConfigError(f"memory cannot be {text!r}", mend=f"Give between {least}m and {most}t.")
+    return size

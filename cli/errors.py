@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import click
 
@@ -49,9 +49,25 @@ class Failure:
 
     def line(self) -> str:
         """The one line on stderr."""
-        message = " ".join(self.message.split())
-        stop = "" if message.endswith((".", "?", "!")) else "."
-        return f"ostro: {message}{stop} {self.mend}".rstrip()
+        return line_of(self)
+
+
+class _Said(Protocol):
+    @property
+    def message(self) -> str: ...
+
+    @property
+    def mend(self) -> str: ...
+
+
+def line_of(said: _Said) -> str:
+    """Say in one line what failed, where, and what to do about it; for stderr."""
+    message, mend = " ".join(said.message.split()), " ".join(said.mend.split())
+    return f"ostro: {_sentence(message)} {_sentence(mend)}".rstrip()
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith((".", "?", "!")) or "http" in text.rpartition(" ")[2] else f"{text}."
 
 
 class Boundary:

@@ -248,8 +248,6 @@ def summary(report: RunReport, *, color: bool, repository: Path | None = None) -
     headline = paint(report.outcome.value, BOLD, GREEN if good else RED, on=color)
     reason = f": {one_line(report.reason, 200)}" if report.reason else ""
     lines = ["", headline + reason]
-    if report.error is not None:
-        lines.append(one_line(f"  {report.error.message} {report.error.mend}", 400))
     lines += [f"  {name:<8} {value}" for name, value in _facts(report, color=color) if value]
     lines += [paint(f"  warning  {one_line(text, 300)}", YELLOW, on=color) for text in report.warnings]
     following = next_commands(report, repository)
@@ -264,6 +262,7 @@ def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
     spent = f"{dollars(report.cost_usd)} {COST_SOURCES.get(report.cost_source, report.cost_source)}"
     count = len(report.files_changed)
     return [
+        ("mend", one_line(report.error.mend, 300) if report.error else ""),
         ("branch", f"{report.branch} ({report.commit[:10]})" if report.branch and report.commit else ""),
         ("patch", report.patch or ""),
         ("files", one_line(f"{count} changed: {', '.join(report.files_changed)}", 200) if count else ""),

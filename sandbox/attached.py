@@ -51,6 +51,7 @@ class AttachedSandbox(ABC):
         self._programs: dict[str, bool] = {}
         self._jobs = jobs.JobBook()
         self._closed = False
+        self._cancelled = False
 
     # What a backend supplies.
 
@@ -161,6 +162,13 @@ class AttachedSandbox(ABC):
             self._channel.close()
         self._close_world()
         shutil.rmtree(self._spools, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """See `Sandbox.cancel`."""
+        self._cancelled = True
+
+    def _look(self) -> str | None:
+        return "ended by its owner" if self._cancelled else self._overused()
 
     def __enter__(self) -> Self:
         return self
@@ -291,7 +299,7 @@ class AttachedSandbox(ABC):
             self._channel,
             workdir=self.workdir,
             panic=self._panic,
-            watch=self._overused,
+            watch=self._look,
             grace_s=self._spec.limits.grace_s,
             spools=self._spools,
             state_dir=self._state_dir,
@@ -301,8 +309,10 @@ class AttachedSandbox(ABC):
         self._shell.cwd = cwd
 
     def _talk(self) -> Shell:
-        if self._shell is None or self._closed:
+        if self._shell is None or self._closed or self._cancelled:
             raise SandboxError("The sandbox is closed.", kind="gone")
+        if self._shell.torn:
+            self._revive(self._shell)
         return self._shell
 
     def internal(self, text: str, *, cwd: str) -> Completed:

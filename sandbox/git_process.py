@@ -166,6 +166,7 @@ def run_git(
             capture_output=True,
             check=False,
             timeout=timeout_s,
+            process_group=0,  # Ctrl-C is meant for us, who end it when it should
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():

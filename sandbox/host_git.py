@@ -99,7 +99,7 @@ def prepare_base(repository: Repository, into: Path, *, depth: int | None = BASE
         RepositoryError: objects of HEAD are missing or broken.
         SandboxError: no room on the disk.
     """
-    with borrowed_view(repository) as view:
+    with borrowed_view(repository, beside=into) as view:
         commit = _rerooted(view, repository.head_commit) if depth == 1 else repository.head_commit
         (view / BASE_REF).write_text(f"{commit}\n", encoding="ascii")
         pristine_git_dir(into, head=f"ref: {BASE_REF}", object_format=repository.object_format)

@@ -331,6 +331,13 @@ class Sandbox(Protocol):
         """Start another sandbox of the same environment, its workspace a copy of this one's."""
         ...
 
+    def cancel(self) -> None:
+        """End the running command within a second and refuse what comes after it; for another thread than the user's.
+
+        The user of the sandbox gets the command's result or a `SandboxError`, and closes it as ever.
+        """
+        ...
+
     def close(self) -> None:
         """End every process and remove what the sandbox kept, within a second; safe to call twice."""
         ...

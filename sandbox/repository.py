@@ -92,9 +92,14 @@ def inspect_repository(path: Path) -> Repository:
 
 
 @contextmanager
-def borrowed_view(repository: Repository) -> Generator[Path]:
-    """Give a private git directory with the repository's objects, HEAD and cut-off points, and nothing else of it."""
-    with tempfile.TemporaryDirectory(prefix="ostro-git-") as scratch:
+def borrowed_view(repository: Repository, *, beside: Path | None = None) -> Generator[Path]:
+    """Give a private git directory with the repository's objects, HEAD and cut-off points, and nothing else of it.
+
+    Args:
+        repository: whose objects.
+        beside: a folder or file to be on the same file system as: git makes a pack in the view and renames it.
+    """
+    with tempfile.TemporaryDirectory(prefix="ostro-git-", dir=beside.parent if beside else None) as scratch:
         view = pristine_git_dir(
             Path(scratch) / "view.git",
             borrow=repository.common_dir / "objects",

@@ -11,7 +11,8 @@ import io
 import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -118,6 +119,9 @@ class Shell:
         spools: folder on the host for long outputs; None keeps head and tail only.
         state_dir: see `STATE_DIR`.
         limits: what `ulimit` is to hold for every process inside; None for nothing.
+
+    Attributes:
+        torn: a request was interrupted; the first process has to be started again before the next one.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Shell:
     ) -> None:
         self.cwd = workdir
         self.state_dir = state_dir
+        self.torn = False
         self._channel = channel
         self._workdir = workdir
         self._panic = panic
@@ -192,7 +197,8 @@ class Shell:
             encode(self.cwd if request.cwd is None else request.cwd),
             text,
         )
-        ended = self._exchange(step, frame, self._capture(request)).wait(request.timeout_s)
+        with self._whole():
+            ended = self._exchange(step, frame, self._capture(request)).wait(request.timeout_s)
         if ended.saved:
             self._slot = 1 - self._slot
             if request.cwd is None:
@@ -212,7 +218,19 @@ class Shell:
         """Send a request that is answered at once, return the number in the answer."""
         step = secrets.token_hex(8)
         frame = self._lines(header.format(step=step), *texts, before=before)
-        return self._exchange(step, frame, Capture()).answer(timeout_s)
+        with self._whole():
+            return self._exchange(step, frame, Capture()).answer(timeout_s)
+
+    @contextmanager
+    def _whole(self) -> Generator[None]:
+        """Note when a request was left in the middle: its command goes on, and the channel is out of step."""
+        try:
+            yield
+        except (OSError, SandboxError):
+            raise
+        except BaseException:
+            self.torn = True
+            raise
 
     def _exchange(self, step: str, frame: bytes, capture: Capture) -> Exchange:
         return Exchange(
@@ -233,8 +251,9 @@ class Shell:
 
     def put(self, source: BinaryIO, path: str) -> None:
         """Store what `source` holds in a file inside; a `Request` with `stored` then has it as standard input."""
-        for block in self._blocks(source, path):
-            self._channel.send(block)
+        with self._whole():
+            for block in self._blocks(source, path):
+                self._channel.send(block)
 
     def _blocks(self, source: BinaryIO, path: str = "") -> Iterator[bytes]:
         """Frame raw bytes for a file inside, the private file `in` where no path is given."""

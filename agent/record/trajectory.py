@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, Valid
 
 from ostro.agent.errors import StorageError
 from ostro.agent.history import Message, ToolCall
+from ostro.agent.interruption import kept_back
 from ostro.agent.model.reply import CostSource, RawCall, Usage
 from ostro.agent.outcome import Outcome, TestRun, Tokens
 
@@ -280,16 +281,20 @@ class TrajectoryWriter:
         body = event.model_dump_json()
         digest = _checksum(self._previous, body)
         line = f'{body[:-1]},"sum":"{digest}"}}\n'.encode("utf-8", "replace")
+        with kept_back():
+            self._append(line)
+            self._previous = digest
+            self._seq += 1
+        if self._listener is not None:
+            self._listener(event)
+        return event
+
+    def _append(self, line: bytes) -> None:
         try:
             _write_all(self._fd, line)
             os.fdatasync(self._fd)
         except OSError as error:
             raise storage_error(error, self.path) from error
-        self._previous = digest
-        self._seq += 1
-        if self._listener is not None:
-            self._listener(event)
-        return event
 
     def store(self, name: str, text: str) -> str:
         """Keep a large text beside the log, compressed; return its name relative to the log's folder."""

@@ -147,7 +147,7 @@ def test_summary_of_a_failure_names_the_mend_and_the_salvaged_patch() -> None:
         update={"branch": None, "error": ErrorReport(kind="auth", message="the key is wrong", mend="Set X.")}
     )
     text = summary(failed, color=False)
-    assert "the key is wrong Set X." in text
+    assert "  mend     Set X." in text
     assert "  git apply /tmp/patch.diff" in text
 
 
