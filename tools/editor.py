@@ -53,7 +53,10 @@ class EditorArgs(ToolArgs):
 KEPT_SHARE = 0.5
 """Of the lines of a file, how many a rewrite must keep."""
 
-VIEW_ONLY = "[Nothing was edited: this was view. To edit, call again with command str_replace, old_str and new_str.]"
+WHOLE_FILE = "answer with the path of the file on one line and the complete corrected file in one ``` block below it"
+"""The way out for a model that cannot phrase a replacement (agent/recovery.py reads it)."""
+
+VIEW_ONLY = f"[Nothing was edited: this was view. To edit, call with command str_replace, old_str and new_str, or {WHOLE_FILE}.]"
 """Small models fill in every argument and take a view for an edit."""
 
 
@@ -150,7 +153,10 @@ def _str_replace(args: EditorArgs, path: str, context: ToolContext) -> Observati
     if not old:
         raise Refused("old_str is empty; use insert to add text at a line.")
     if old == new:
-        raise Refused("old_str and new_str are the same; nothing was edited. Put the corrected lines into new_str.")
+        raise Refused(
+            "old_str and new_str are the same; nothing was edited. Put the corrected lines into new_str, "
+            f"or {WHOLE_FILE}."
+        )
     found = positions(file.text, old)
     if not found:
         raise Refused(context.redact(explain_miss(file.text, old, new)))
