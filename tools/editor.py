@@ -56,7 +56,7 @@ KEPT_SHARE = 0.5
 WHOLE_FILE = "answer with the path of the file on one line and the complete corrected file in one ``` block below it"
 """The way out for a model that cannot phrase a replacement (agent/recovery.py reads it)."""
 
-VIEW_ONLY = f"[Nothing was edited: this was view. To edit, call with command str_replace, old_str and new_str, or {WHOLE_FILE}.]"
+VIEW_ONLY = f"[Nothing was edited: this was view. To edit, call again with command str_replace, or {WHOLE_FILE}.]"
 """Small models fill in every argument and take a view for an edit."""
 
 
