@@ -2,7 +2,8 @@
 
 Only the assistant's own reply is looked at, never an observation, and only when it has no call of its own.
 The grammars, in the order tried: Mistral's `[TOOL_CALLS]name[ARGS]{...}`, the `<tool_call>{...}</tool_call>` of
-ChatML models, a fenced or bare JSON object that names a tool, and one single shell block.
+ChatML models, a fenced or bare JSON object that names a tool, a path with the whole file in one block below it, and
+one single shell block.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ _CHATML = re.compile(r"<tool_call>\s*(?=\{)")
 _FENCE = re.compile(r"```[ \t]*(json|tool_call|tool_code|javascript)?[ \t]*\n(.*?)```", re.DOTALL)
 _SHELL = re.compile(r"```[ \t]*(?:bash|sh|shell|console)[ \t]*\n(.*?)```", re.DOTALL)
 
+_FILE = re.compile(
+    r"^[ \t>*#`]*(?:File:?[ \t]*)?[`*]*(?P<path>[\w./-]+\.[A-Za-z]\w{0,4})[`*:]*[ \t]*\n+```[^\n]*\n(?P<text>.*?)^```",
+    re.DOTALL | re.MULTILINE,
+)
+
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "action_input", "tool_input")
 
@@ -36,6 +42,7 @@ def calls_in_text(text: str, names: Sequence[str]) -> Found:
         ("text_mistral", _mistral),
         ("text_chatml", _chatml),
         ("text_json", _json_blocks),
+        ("text_file", _file_block),
         ("text_shell", _shell_block),
     )
     for rule, find in rules:
@@ -166,6 +173,17 @@ def _as_call(value: JsonValue, names: Sequence[str]) -> RawCall | None:
     if isinstance(arguments, (dict, str)):
         return RawCall(name=name, arguments=arguments, source="content")
     return None
+
+
+def _file_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:
+    """One path on a line of its own, and below it one block: the whole file (the editor refuses a part of one)."""
+    matches = list(_FILE.finditer(text))
+    if "str_replace_editor" not in names or len(matches) != 1 or text.count("```") != 2:
+        return []
+    match = matches[0]
+    arguments: dict[str, JsonValue] = {"command": "create", "path": match["path"], "file_text": match["text"]}
+    call = RawCall(name="str_replace_editor", arguments=arguments, source="content")
+    return [(match.start(), match.end(), call)]
 
 
 def _shell_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:

@@ -52,8 +52,17 @@ def parse_arguments(raw: str | dict[str, JsonValue], *, mend: bool = True) -> tu
 
 
 def _kind(value: JsonValue) -> str:
-    names = {list: "a list", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
-    return names.get(type(value), "null")
+    match value:
+        case list():
+            return "a list"
+        case str():
+            return "a string"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case _:
+            return "null"
 
 
 def _decode(text: str, mend: bool) -> tuple[JsonValue, str]:

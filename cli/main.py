@@ -7,6 +7,7 @@ and an exit code in cli/errors.py.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -98,6 +99,8 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: the console script."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
     given = list(sys.argv[1:] if arguments is None else arguments)
     hold_streams()
     with watch_signals(), Boundary(given) as boundary:

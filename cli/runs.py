@@ -72,5 +72,6 @@ def _list(home: Path, limit: int, output: str) -> int:
     for run in kept:
         steps = f"{run.report.steps:>3} steps {dollars(run.report.cost_usd):>8}" if run.report else " " * 18
         started = run.started.ts[:16].replace("T", " ") if run.started else ""
-        click.echo(one_line(f"{run.id}  {started:<16}  {run.state:<15} {steps}  {run.title}", columns()))
+        facts = f"{run.id:<22}  {started:<16}  {run.state:<15} {steps}  "
+        click.echo(facts + one_line(run.title, max(20, columns() - len(facts))))
     return 0

@@ -7,6 +7,7 @@ that changed since the model saw it is refused too, and after an edit the place 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
@@ -49,7 +50,13 @@ class EditorArgs(ToolArgs):
     view_range: Annotated[list[int] | None, FROM_JSON_TEXT] = Field(default=None, description="[first, last]")
 
 
-VIEW_ONLY = "[Nothing was edited: this was view. To edit, call again with command str_replace, old_str and new_str.]"
+KEPT_SHARE = 0.5
+"""Of the lines of a file, how many a rewrite must keep."""
+
+WHOLE_FILE = "answer with the path of the file on one line and the complete corrected file in one ``` block below it"
+"""The way out for a model that cannot phrase a replacement (agent/recovery.py reads it)."""
+
+VIEW_ONLY = f"[Nothing was edited: this was view. To edit, call again with command str_replace, or {WHOLE_FILE}.]"
 """Small models fill in every argument and take a view for an edit."""
 
 
@@ -92,10 +99,7 @@ def _create(args: EditorArgs, path: str, context: ToolContext) -> Observation:
     text = _needed(args.file_text, "create", "file_text")
     existed = _existing_size(path, context)
     if existed:
-        raise Refused(
-            f"{shorten(path, context)} exists already ({existed} bytes); nothing was written. "
-            "View it and use str_replace, or remove it with bash first."
-        )
+        return _rewrite(text, path, context)
     data = TextFile("", "utf-8").encode(text)
     write_bytes(path, data, context)
     remember(path, data, context)
@@ -103,6 +107,30 @@ def _create(args: EditorArgs, path: str, context: ToolContext) -> Observation:
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
     message = f"Created {shorten(path, context)} ({lines} {'line' if lines == 1 else 'lines'})."
     return _edited(message, path, data, None, context)
+
+
+def _rewrite(text: str, path: str, context: ToolContext) -> Observation:
+    """Replace the whole of a file that the model knows: the one edit that the weakest models get right.
+
+    A text that keeps less than `KEPT_SHARE` of the lines is taken for a part of the file and refused.
+    """
+    data, file = read_text(path, context)
+    shown = shorten(path, context)
+    if path not in context.state.seen:
+        raise Refused(f"{shown} exists already; nothing was written. View it first, then use str_replace.")
+    refuse_stale(path, data, context)
+    new = text.replace("\r\n", "\n")
+    new += "\n" if file.text.endswith("\n") and not new.endswith("\n") else ""
+    if new == file.text:
+        raise Refused(f"{shown} already has exactly this content; nothing was edited.")
+    old = Counter(line for line in file.text.splitlines() if line.strip())
+    kept = (old & Counter(new.splitlines())).total()
+    if kept < KEPT_SHARE * old.total():
+        raise Refused(
+            f"{shown} exists already and this text keeps only {kept} of its {old.total()} lines; nothing was written. "
+            "Use str_replace to change a part of it."
+        )
+    return _apply(path, data, file, (0, len(file.text), new), context)
 
 
 def _existing_size(path: str, context: ToolContext) -> int | None:
@@ -125,7 +153,10 @@ def _str_replace(args: EditorArgs, path: str, context: ToolContext) -> Observati
     if not old:
         raise Refused("old_str is empty; use insert to add text at a line.")
     if old == new:
-        raise Refused("old_str and new_str are the same; nothing was edited. Put the corrected lines into new_str.")
+        raise Refused(
+            "old_str and new_str are the same; nothing was edited. Put the corrected lines into new_str, "
+            f"or {WHOLE_FILE}."
+        )
     found = positions(file.text, old)
     if not found:
         raise Refused(context.redact(explain_miss(file.text, old, new)))

@@ -141,7 +141,7 @@ class Compacted(_Event):
 
     type: Literal["compacted"] = "compacted"
     turn: int
-    masked: dict[int, str] = Field(default_factory=dict)
+    masked: dict[int, str] = Field(default_factory=dict[int, str])
     summary: str = ""
     tokens_before: int
     tokens_after: int

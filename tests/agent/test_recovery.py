@@ -68,3 +68,15 @@ def test_calls_in_text_when_given_anything_then_never_raises(text: str) -> None:
     rest, calls, rule = calls_in_text(text, NAMES)
     assert bool(calls) == bool(rule)
     assert isinstance(rest, str)
+
+
+def test_calls_in_text_when_a_whole_file_stands_below_its_path_then_it_is_written() -> None:
+    text = "The fix:\n\n`src/price.py`\n```python\ndef total(prices):\n    return sum(prices)\n```\nDone."
+    rest, calls, rule = calls_in_text(text, NAMES)
+    assert rule == "text_file"
+    assert calls[0].arguments == {
+        "command": "create",
+        "path": "src/price.py",
+        "file_text": "def total(prices):\n    return sum(prices)\n",
+    }
+    assert rest.startswith("The fix:")

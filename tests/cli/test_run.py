@@ -177,7 +177,8 @@ def test_unusable_repository_is_refused(kind: str, tmp_path: Path, model: tuple[
     assert done.stderr.splitlines()[-1].startswith("ostro: ")
 
 
-def test_run_when_interrupted_ends_130_and_keeps_the_work(repository: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_run_when_told_to_stop_ends_130_and_keeps_the_work(number: signal.Signals, repository: Path) -> None:
     turns = [TURNS[1], {"content": "", "calls": [{"name": "bash", "arguments": {"command": "echo; sleep 60"}}]}]
     with ScriptedEndpoint(turns) as served:
         flags = ["--endpoint", served.url, "--model", "m", "--price", "0,0", "--sandbox", "none", "--test", ""]
@@ -192,7 +193,7 @@ def test_run_when_interrupted_ends_130_and_keeps_the_work(repository: Path) -> N
         for line in process.stderr:
             if "str_replace hello.py" in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stdout, _ = process.communicate(timeout=60)
     report = RunReport.model_validate(json.loads(stdout))
     assert (process.returncode, report.outcome) == (130, "interrupted")

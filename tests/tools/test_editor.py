@@ -335,3 +335,29 @@ def test_path_when_it_leads_outside_the_workspace_then_only_the_sandbox_is_seen(
     assert call(EDITOR, command="create", path="/tmp/ostro-note.txt", file_text="a\n").ok
     assert "     1\ta" in call(EDITOR, command="view", path="/tmp/../tmp/ostro-note.txt").text
     assert call(EDITOR, command="undo_edit", path="/tmp/ostro-note.txt").ok
+
+
+def test_create_when_the_file_was_seen_and_most_of_it_is_kept_then_rewritten(call: Call, context: ToolContext) -> None:
+    context.sandbox.write("price.py", b"def total(prices):\r\n    # all of them\r\n    return sum(prices) + 1\r\n")
+    call(EDITOR, command="view", path="price.py")
+    new = "def total(prices):\n    # all of them\n    return sum(prices)"
+    assert call(EDITOR, command="create", path="price.py", file_text=new).ok
+    assert content(context, "price.py") == b"def total(prices):\r\n    # all of them\r\n    return sum(prices)\r\n"
+    assert call(EDITOR, command="undo_edit", path="price.py").ok
+    assert content(context, "price.py").endswith(b"+ 1\r\n")
+
+
+def test_create_when_the_text_is_only_a_part_of_the_file_then_refused(call: Call, context: ToolContext) -> None:
+    call(EDITOR, command="view", path=CALC_PATH)
+    before = content(context, CALC_PATH)
+    shown = call(EDITOR, command="create", path=CALC_PATH, file_text="def add(a, b):\n    return a + b\n")
+    assert "keeps only" in shown.text
+    assert content(context, CALC_PATH) == before
+
+
+def test_create_when_the_file_was_never_seen_then_refused(call: Call, context: ToolContext) -> None:
+    before = content(context, CALC_PATH)
+    assert (
+        "View it first" in call(EDITOR, command="create", path=CALC_PATH, file_text=before.decode() + "# more\n").text
+    )
+    assert content(context, CALC_PATH) == before
