@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ostro.agent.interruption import ONE_REQUEST_S
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.trajectory import Ended, read_events
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
@@ -53,8 +55,8 @@ class Running:
         self._await(lambda: len(self.endpoint.requests) >= number)
 
     def await_process(self, start: str) -> None:
-        """Return when there is a process whose command line begins so."""
-        self._await(lambda: any(line.startswith(start) for line in command_lines()))
+        """Return when there is a process whose command line begins with these words."""
+        self._await(lambda: any(f"{line} ".startswith(f"{start} ") for line in command_lines()))
 
     def _await(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_S
@@ -124,7 +126,7 @@ def command_lines() -> list[str]:
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip())
         except OSError:
             continue
     return found
@@ -165,7 +167,7 @@ def test_run_when_interrupted_while_the_model_hangs_then_the_same(tmp_path: Path
         check_kept(run, report, run.process.returncode)
 
 
-@pytest.mark.parametrize("flags", [["--sandbox", "none"], ["--test", SLEEP]], ids=["no sandbox", "base tests"])
+@pytest.mark.parametrize("flags", [["--sandbox", "none"], ["--test", f"{SLEEP}1"]], ids=["no sandbox", "base tests"])
 def test_run_when_interrupted_then_nothing_of_its_own_goes_on(tmp_path: Path, flags: list[str]) -> None:
     if flags[0] == "--test" and (reason := missing("bubblewrap")):
         pytest.skip(reason)
@@ -217,19 +219,27 @@ def test_run_when_interrupted_before_the_first_step_then_no_folder_and_130(tmp_p
 
 
 @sandboxed
-def test_run_when_signalled_again_then_it_ends_at_once(tmp_path: Path) -> None:
-    # The hanging salvage is a stopped sandbox: its first process does not answer.
+def test_run_when_signalled_again_then_it_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's git waits for a file to go, so that the orderly end takes for ever."""
+    waiting = tmp_path / "waiting"
+    git_program = tmp_path / "bin" / "git"
+    git_program.parent.mkdir()
+    git_program.write_text(f'#!/bin/sh\nwhile [ -e {waiting} ]; do sleep 0.1; done\nexec {shutil.which("git")} "$@"\n')
+    git_program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{git_program.parent}:{os.environ['PATH']}")
     with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
         run.await_command()
-        for pid in children(run.process.pid):
-            os.kill(pid, signal.SIGSTOP)
+        waiting.touch()
         run.process.send_signal(signal.SIGINT)
-        time.sleep(0.7)  # two signals closer together are one request
+        run.await_process(f"/bin/sh {git_program}")
+        time.sleep(2 * ONE_REQUEST_S)  # signals closer together are one request
         begun = time.monotonic()
         run.process.send_signal(signal.SIGINT)
         run.process.communicate(timeout=30)
         assert time.monotonic() - begun < 1.0
         assert run.process.returncode == 130
+        assert "+    return sum(prices)\n" in (run.out / "patch.diff").read_text()
+        waiting.unlink()
 
 
 def children(pid: int) -> list[int]:
@@ -283,10 +293,15 @@ def test_run_when_nobody_reads_a_stream_then_no_traceback(tmp_path: Path, stream
     repository = make_repository(tmp_path / "repository")
     reading, writing = os.pipe()
     os.close(reading)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    stdout, stderr = (writing if name == stream else subprocess.PIPE for name in ("stdout", "stderr"))
     with serve(SOLVE) as endpoint:
         done = subprocess.run(
-            command(repository, endpoint, "--sandbox", "none"), env=environment(), check=False, timeout=60, **streams
+            command(repository, endpoint, "--sandbox", "none"),
+            env=environment(),
+            check=False,
+            timeout=60,
+            stdout=stdout,
+            stderr=stderr,
         )
     os.close(writing)
     assert b"Traceback" not in (done.stdout or b"") + (done.stderr or b"")
