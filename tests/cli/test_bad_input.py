@@ -252,6 +252,30 @@ def test_endpoint_when_nobody_listens_then_a_few_tries_and_model_error(
     assert git(user_repository, "branch", "--list", "ostro/*") == ""
 
 
+def test_endpoint_when_no_answer_to_the_connection_comes_then_a_few_tries_too(
+    ostro: Ostro, user_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ostro.agent.model import retry, transport
+
+    monkeypatch.setattr(retry, "FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr(retry, "FIRST_CEILING_S", 0.1)
+    monkeypatch.setattr(transport, "CONNECT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        address = deaf.getsockname()[:2]
+        # A full queue of connections that nobody accepts: the kernel drops the next.
+        waiting = [socket.socket() for _ in range(3)]
+        for caller in waiting:
+            caller.setblocking(False)
+            caller.connect_ex(address)
+        url = f"http://127.0.0.1:{address[1]}/v1"
+        told = ostro("--repo", str(user_repository), *TASK, *NOWHERE, "--endpoint", url, "--test", "")
+        for caller in waiting:
+            caller.close()
+    assert told.code == 4
+    assert "no connection to" in told.line
+    assert "(3 tries)" in told.line
+
+
 def test_engine_when_none_answers_then_docker_is_refused_with_the_mend(
     ostro: Ostro, user_repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
