@@ -17,7 +17,7 @@ from ostro.agent.loop import Agent
 from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, Tokens
 from ostro.agent.patch_keeper import PatchKeeper
-from ostro.agent.record.trajectory import Ended, Noted
+from ostro.agent.record.trajectory import Ended, Noted, is_disk_trouble, storage_error
 from ostro.sandbox.protocol import SandboxError
 
 CRASH_REPORT = "internal-error.txt"
@@ -93,6 +93,8 @@ def _outcome_of(agent: Agent, folder: Path) -> Outcome:
     except KeyboardInterrupt:
         return outcome_of_error(Interrupted("interrupted"))
     except Exception as error:  # noqa: BLE001  # a bug of ours must not cost the user's patch
+        if isinstance(error, OSError) and is_disk_trouble(error):
+            return outcome_of_error(storage_error(error, folder))
         report = folder / CRASH_REPORT
         with contextlib.suppress(OSError):
             report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")

@@ -197,7 +197,7 @@ class _Run:
             tests=tests,
             error=outcome.error,
             reason=outcome.reason,
-            warnings=(*self._request.warnings, *prepared.notes, *published.refusals),
+            warnings=(*self._request.warnings, *prepared.task.warnings, *prepared.notes, *published.refusals),
             sandbox=prepared.sandbox_name,
             model=prepared.target.model.id,
             endpoint=prepared.target.profile.base_url,

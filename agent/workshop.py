@@ -5,6 +5,7 @@ Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's co
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import threading
@@ -128,7 +129,12 @@ def prepare_workshop(
 
 def _reap_leftovers(sandboxes: Path) -> None:
     """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
-    threading.Thread(target=reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
+
+
+def _reap(sandboxes: Path) -> None:
+    with contextlib.suppress(OSError, SandboxError):  # it waits for the next start
+        reap(sandboxes)
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:

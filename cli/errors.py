@@ -5,6 +5,7 @@ No traceback reaches the screen. An exception that we did not mean to raise is w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TextIO
 
 import click
 
@@ -24,6 +25,7 @@ USAGE = 2
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+STDOUT, STDERR = 1, 2
 
 EXEC_SANDBOX = 125
 """Of `ostro exec`, whose other codes are the command's own."""
@@ -93,7 +95,12 @@ class Boundary:
                 self.exit_code = self._handle(error)
             sys.stdout.flush()
         except BrokenPipeError:
-            self.exit_code = _leave_pipe()
+            self.exit_code = BROKEN_PIPE
+            _silence(sys.stdout)
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _silence(sys.stderr)
         return True
 
     def _handle(self, error: BaseException) -> int:
@@ -107,7 +114,7 @@ class Boundary:
         if wants_json(self.arguments):
             print(json.dumps(_json_of(failure, self.arguments)))  # noqa: T201  # the data of the command
         else:
-            click.echo(failure.line(), err=True)
+            complain(failure.line())
         return failure.exit_code
 
 
@@ -139,8 +146,11 @@ def _own_failure(error: BaseException) -> Failure | None:
     from ostro.agent.attempt import outcome_of_error
     from ostro.agent.errors import OstroError
     from ostro.agent.outcome import Ending
+    from ostro.agent.record.trajectory import is_disk_trouble, storage_error
     from ostro.sandbox.protocol import RepositoryError, SandboxError
 
+    if isinstance(error, OSError) and is_disk_trouble(error):
+        error = storage_error(error, Path(error.filename or os.environ.get("OSTRO_HOME") or "the disk"))
     if not isinstance(error, OstroError | SandboxError):
         return None
     ending = Ending.USAGE if isinstance(error, RepositoryError) else outcome_of_error(error).ending
@@ -188,7 +198,21 @@ def _command(arguments: Sequence[str]) -> str:
     return next((word for word in arguments if not word.startswith("-")), "")
 
 
-def _leave_pipe() -> int:
-    """Nobody reads us any more: be silent, also when the interpreter flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def complain(line: str) -> None:
+    """Write a line on stderr, if anybody reads it: what matters more may follow on stdout."""
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
+
+
+def hold_streams() -> None:
+    """Open what was closed before us (`2>&-`), or the next file would take its number and get our output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(STDOUT, "w")
+    sys.stderr = sys.stderr or os.fdopen(STDERR, "w")
+
+
+def _silence(stream: TextIO) -> None:
+    """Nobody reads the stream any more: be silent, also when the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

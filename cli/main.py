@@ -15,7 +15,7 @@ from difflib import get_close_matches
 import click
 
 from ostro.agent.interruption import watch_signals
-from ostro.cli.errors import BROKEN_PIPE, Boundary
+from ostro.cli.errors import BROKEN_PIPE, Boundary, hold_streams
 from ostro.cli.options import examples
 
 COMMANDS = {
@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
     given = list(sys.argv[1:] if arguments is None else arguments)
+    hold_streams()
     with watch_signals(), Boundary(given) as boundary:
         boundary.exit_code = cli.main(given, prog_name="ostro", standalone_mode=False) or 0
     sys.exit(boundary.exit_code)

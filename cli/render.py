@@ -6,6 +6,7 @@ on a terminal one live line below them. `summary` is the text form of a `RunRepo
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import threading
 import time
@@ -103,7 +104,7 @@ class Progress:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-            self._erase()
+            self._put("")
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -111,17 +112,13 @@ class Progress:
             self._account(event)
             line = self._line(event)
             if line:
-                self._erase()
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                self._put(line + "\n")
 
     def say(self, text: str, *, alarm: bool = False) -> None:
         """Show a line that is no event: a clone, a pull; in red when it is an `alarm`."""
         line = printable(" ".join(text.split()))
         with self._lock:
-            self._erase()
-            self._stream.write(paint(line, BOLD, RED, on=self._color and alarm) + "\n")
-            self._stream.flush()
+            self._put(paint(line, BOLD, RED, on=self._color and alarm) + "\n")
 
     def _account(self, event: Event) -> None:
         match event:
@@ -172,12 +169,12 @@ class Progress:
             figures = f"step {self._steps}{limit} · {self._tokens:,} tokens · {dollars(self._cost)} · {spent} · "
             text = one_line(figures + self._doing, max(20, columns() - 4))
             spin = paint(SPINNER[self._frame % len(SPINNER)], BLUE, on=self._color)
-            self._stream.write(f"\r\x1b[2K{spin} {paint(text, DIM, on=self._color)}")
-            self._stream.flush()
+            self._put(f"{spin} {paint(text, DIM, on=self._color)}")
 
-    def _erase(self) -> None:
-        if self._live:
-            self._stream.write("\r\x1b[2K")
+    def _put(self, text: str) -> None:
+        """Write, first over the live line where there is one; a stream that broke costs the progress, not the run."""
+        with contextlib.suppress(OSError):
+            self._stream.write("\r\x1b[2K" + text if self._live else text)
             self._stream.flush()
 
 

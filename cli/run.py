@@ -103,7 +103,7 @@ def show(report: RunReport, output: str, *, repository: Path | None = None) -> i
         output: `text` or `json`.
         repository: where the branch is, when that is not the current folder.
     """
-    from ostro.cli.errors import line_of
+    from ostro.cli.errors import complain, line_of
     from ostro.cli.render import summary
     from ostro.cli.terminal import wants_color
 
@@ -111,6 +111,6 @@ def show(report: RunReport, output: str, *, repository: Path | None = None) -> i
         print_json(report.model_dump(mode="json", by_alias=True))
     else:
         if report.error is not None:
-            click.echo(line_of(report.error), err=True)
+            complain(line_of(report.error))
         click.echo(summary(report, color=wants_color(sys.stdout), repository=repository))
     return report.exit_code

@@ -137,10 +137,10 @@ def _read_file(path: str, limits: IssueLimits) -> bytes:
         mend = "Give an existing file, a GitHub URL, a number or -; a text goes with --task."
         raise IssueError(f"the issue file {path} does not exist", mend=mend) from error
     except IsADirectoryError as error:
-        raise IssueError(f"{path} is a folder, not an issue file") from error
+        raise IssueError(f"{path} is a folder, not an issue file", mend="Give a file in it.") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise IssueError(f"the issue file {path} cannot be read: {reason}") from error
+        raise IssueError(f"the issue file {path} cannot be read: {reason}", mend="Check its permissions.") from error
 
 
 def _read_stream(stream: IO[bytes], name: str, limits: IssueLimits) -> bytes:

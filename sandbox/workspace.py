@@ -101,8 +101,12 @@ def set_up(run: Run, put: Put, place: Place) -> None:
     if done.exit_code == NO_GIT and place.host_git:
         _unpack_tree(run, put, place, place.host_git)
     elif done.exit_code not in {0, NO_GIT}:
+        said = done.output.text().strip()[-2000:]
+        full = "No space left on device" in said
         raise SandboxError(
-            f"The workspace could not be made in the sandbox: {done.output.text().strip()[-2000:]}", kind="setup"
+            f"The workspace could not be made in the sandbox: {said}",
+            kind="disk_full" if full else "setup",
+            mend="Free some room (`ostro clean` shows what can go)." if full else "",
         )
 
 

@@ -182,6 +182,8 @@ class Transport:
         return http_error(response.status_code, response.headers, self.hide(response.text))
 
     def _broken(self, error: Exception | None, watch: Watch, *, begun: bool) -> Exception:
+        import httpx2
+
         self._socket = None
         if watch.ended == "interrupted":
             return Interrupted("interrupted while the model answered")
@@ -191,7 +193,7 @@ class Transport:
             return TryError(f"{label} {what} in time", kind="unreachable", cause="stalled")
         if watch.ended == "deadline":
             return TryError(f"{label} took too long to answer", kind="unreachable", cause="deadline")
-        root = _root(error)
+        root = _causes(error)[-1]
         if isinstance(root, ssl.SSLError) and not begun:
             return TryError(
                 f"no trusted connection to {label}: {root}",
@@ -201,9 +203,11 @@ class Transport:
                 mend="Install ca-certificates, point SSL_CERT_FILE at the right certificates, or use http:// if that "
                 "is what the server speaks.",
             )
-        refused = isinstance(root, ConnectionRefusedError | socket.gaierror) and not begun
-        cause = "no_connection" if refused else ("cut" if begun else "reset")
-        what = "no connection to" if refused else "the connection broke:"
+        unconnected = not begun and any(
+            isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout) for cause in _causes(error)
+        )
+        cause = "no_connection" if unconnected else ("cut" if begun else "reset")
+        what = "no connection to" if unconnected else "the connection broke:"
         return TryError(self.hide(f"{what} {label} ({root})"), kind="unreachable", cause=cause)
 
     def hide(self, text: str) -> str:
@@ -259,7 +263,9 @@ def _on_this_machine(url: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def _root(error: BaseException | None) -> BaseException | None:
-    while error is not None and (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return error
+def _causes(error: BaseException | None) -> list[BaseException | None]:
+    """Return an exception and what led to it, the first cause last."""
+    chain = [error]
+    while error is not None and (error := error.__cause__ or error.__context__) is not None:
+        chain.append(error)
+    return chain

@@ -7,6 +7,7 @@ digits of sha256 over the previous line's `sum` and this line's JSON without `su
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -28,6 +29,7 @@ from ostro.agent.model.reply import CostSource, RawCall, Usage
 from ostro.agent.outcome import Outcome, TestRun, Tokens
 
 SCHEMA = 1
+FULL = (errno.ENOSPC, errno.EDQUOT)
 SUM_DIGITS = 16
 LARGE_TEXT = 16_384
 """Characters from which a text is stored beside the log, compressed, instead of in it."""
@@ -328,11 +330,14 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def is_disk_trouble(error: BaseException) -> bool:
+    """Whether an exception says that a disk of this machine is full, read-only or failing."""
+    return isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS, errno.EIO)
+
+
 def storage_error(error: OSError, path: Path) -> StorageError:
     """Turn an OSError about `path` into the tree's error; a full disk has its own kind."""
-    import errno
-
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in FULL
     mend = "Free some room (`ostro clean` shows what can go)." if full else "Check the folder's permissions and disk."
     reason = error.strerror or str(error)
     return StorageError(f"cannot write {path}: {reason}", kind="disk_full" if full else "storage_error", mend=mend)

@@ -1,0 +1,295 @@
+"""Signals, closed streams and kill -9 against the real process: the work is kept, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ostro.agent.outcome import RunReport
+from ostro.agent.record.trajectory import Ended, read_events
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.cli.errors import BROKEN_PIPE
+from ostro.sandbox import reaper
+from ostro.sandbox.docker_engine import Engine
+from tests.driving import FIX, SOLVE, bash, git, make_repository
+from tests.endpoint import serve
+from tests.worlds import missing
+
+ROOT = Path(__file__).parent.parent.parent
+LONGEST_END_S = 5.0
+START_S = 60.0
+SLEEP = f"sleep 6{os.getpid():07}"
+"""A command of ours alone, that nobody waits for."""
+
+LONG = bash(f"echo '# begun' >>price.py; {SLEEP}")
+
+
+@dataclass
+class Running:
+    """A run in progress, in a process of its own."""
+
+    process: subprocess.Popen[str]
+    endpoint: ScriptedEndpoint
+    repository: Path
+    out: Path
+
+    def await_command(self) -> None:
+        """Return when the command of `LONG` runs."""
+        self.await_process(SLEEP)
+
+    def await_request(self, number: int) -> None:
+        """Return when the endpoint has been asked so often."""
+        self._await(lambda: len(self.endpoint.requests) >= number)
+
+    def await_process(self, start: str) -> None:
+        """Return when there is a process whose command line begins so."""
+        self._await(lambda: any(line.startswith(start) for line in command_lines()))
+
+    def _await(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S
+        while not ready():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def end(self, number: signal.Signals) -> RunReport:
+        """Send a signal once and return the report of the run, which has to end in time."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        stdout, stderr = self.process.communicate(timeout=30)
+        assert time.monotonic() - begun < LONGEST_END_S
+        assert "Traceback" not in stderr
+        return RunReport.model_validate(json.loads(stdout))
+
+
+@contextmanager
+def running(folder: Path, endpoint: ScriptedEndpoint, *flags: str) -> Iterator[Running]:
+    """Start `ostro run` against an endpoint; it is killed at the end if it still runs."""
+    repository, out = make_repository(folder / "repository"), folder / "run"
+    process = subprocess.Popen(
+        command(repository, endpoint, "--out", str(out), "--output", "json", *flags),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Running(process, endpoint, repository, out)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def command(repository: Path, endpoint: ScriptedEndpoint, *flags: str) -> list[str]:
+    model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
+    sandbox = ["--sandbox", "local", "--setup", "true", "--test", ""]
+    return [
+        sys.executable,
+        "-m",
+        "ostro.cli.main",
+        "run",
+        "--repo",
+        str(repository),
+        "--task",
+        "x",
+        *model,
+        *sandbox,
+        *flags,
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "typings")}
+
+
+def left_behind() -> list[str]:
+    """What is there of the test's sandboxes: their folders, processes that name its OSTRO_HOME, its command."""
+    home = Path(os.environ["OSTRO_HOME"])
+    folders = [str(path) for path in (home / "sandboxes").glob("[!.]*")]
+    return folders + [line for line in command_lines() if str(home) in line or line.startswith(SLEEP)]
+
+
+def command_lines() -> list[str]:
+    found: list[str] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue
+    return found
+
+
+def check_kept(run: Running, report: RunReport, code: int) -> None:
+    """What every orderly interruption owes."""
+    assert (report.outcome, report.exit_code, code) == ("interrupted", 130, 130)
+    assert "sum(prices)\n" in git(run.repository, "show", f"{report.branch}:price.py") + "\n"
+    assert "+    return sum(prices)\n" in Path(str(report.patch)).read_text()
+    assert RunReport.model_validate_json((run.out / "report.json").read_text()) == report
+    *_, last = read_events(run.out / "trajectory.jsonl")
+    assert isinstance(last, Ended)
+    assert git(run.repository, "status", "--porcelain") == ""
+    assert left_behind() == []
+
+
+sandboxed = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
+
+
+@sandboxed
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_when_interrupted_in_a_long_command_then_the_patch_so_far_is_on_the_branch(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
+        run.await_command()
+        report = run.end(number)
+        check_kept(run, report, run.process.returncode)
+
+
+@sandboxed
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_when_interrupted_while_the_model_hangs_then_the_same(tmp_path: Path, number: signal.Signals) -> None:
+    with serve([FIX], "A08", times=0, turn=1) as endpoint, running(tmp_path, endpoint) as run:
+        run.await_request(2)
+        report = run.end(number)
+        check_kept(run, report, run.process.returncode)
+
+
+@pytest.mark.parametrize("flags", [["--sandbox", "none"], ["--test", SLEEP]], ids=["no sandbox", "base tests"])
+def test_run_when_interrupted_then_nothing_of_its_own_goes_on(tmp_path: Path, flags: list[str]) -> None:
+    if flags[0] == "--test" and (reason := missing("bubblewrap")):
+        pytest.skip(reason)
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint, *flags) as run:
+        run.await_command()
+        report = run.end(signal.SIGINT)
+        assert (report.outcome, run.process.returncode) == ("interrupted", 130)
+        assert report.branch is not None
+        assert report.tests.before.status == "not_run"
+        assert left_behind() == []
+
+
+@pytest.mark.docker
+def test_run_when_interrupted_in_docker_then_no_container_and_no_volume_is_left(
+    tmp_path: Path, docker_image: str
+) -> None:
+    flags = ["--sandbox", "docker", "--image", docker_image]
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint, *flags) as run:
+        run.await_command()
+        report = run.end(signal.SIGINT)
+        assert (report.outcome, run.process.returncode) == ("interrupted", 130)
+        assert report.branch is not None
+        with contextlib.closing(Engine.connect()) as engine:
+            found = [*engine.containers({reaper.LABEL: ""}), *engine.volumes({reaper.LABEL: ""})]
+        owners = [reaper.Owner.from_labels(labelled.labels) for labelled in found]
+        assert run.process.pid not in [owner.pid for owner in owners if owner]
+
+
+@sandboxed
+def test_run_when_interrupted_while_the_patch_is_tested_then_the_branch_is_named(tmp_path: Path) -> None:
+    waits_on_the_fix = f"grep -q 'sum(prices) + 1' price.py || {SLEEP}"
+    with serve(SOLVE) as endpoint, running(tmp_path, endpoint, "--test", waits_on_the_fix) as run:
+        run.await_process(SLEEP)
+        report = run.end(signal.SIGTERM)
+        assert (report.outcome, run.process.returncode) == ("interrupted", 130)
+        assert git(run.repository, "rev-parse", str(report.branch)) == report.commit
+        assert report.tests.after.status == "not_run"
+        assert left_behind() == []
+
+
+@sandboxed
+def test_run_when_interrupted_before_the_first_step_then_no_folder_and_130(tmp_path: Path) -> None:
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint, "--setup", SLEEP) as run:
+        run.await_process(SLEEP)
+        report = run.end(signal.SIGINT)
+        assert (report.outcome, run.process.returncode, report.run) == ("interrupted", 130, "")
+        assert not run.out.exists()
+        assert left_behind() == []
+
+
+@sandboxed
+def test_run_when_signalled_again_then_it_ends_at_once(tmp_path: Path) -> None:
+    # The hanging salvage is a stopped sandbox: its first process does not answer.
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
+        run.await_command()
+        for pid in children(run.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+        run.process.send_signal(signal.SIGINT)
+        time.sleep(0.7)  # two signals closer together are one request
+        begun = time.monotonic()
+        run.process.send_signal(signal.SIGINT)
+        run.process.communicate(timeout=30)
+        assert time.monotonic() - begun < 1.0
+        assert run.process.returncode == 130
+
+
+def children(pid: int) -> list[int]:
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+@sandboxed
+def test_run_when_killed_then_its_processes_die_and_the_next_start_reaps_the_folder(tmp_path: Path) -> None:
+    sandboxes = Path(os.environ["OSTRO_HOME"]) / "sandboxes"
+    with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
+        run.await_command()
+        below = children(run.process.pid)
+        run.process.kill()
+        run.process.communicate()
+        deadline = time.monotonic() + LONGEST_END_S
+        while [pid for pid in below if Path(f"/proc/{pid}").exists()] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not [line for line in command_lines() if str(sandboxes) in line]
+        assert "+    return sum(prices)\n" in (run.out / "patch.diff").read_text()
+        assert len(list(sandboxes.glob("[!.]*"))) == 1
+    reaper.reap_folders(sandboxes, grace_s=60.0)
+    assert len(list(sandboxes.glob("[!.]*"))) == 1
+    mark = next((sandboxes / ".orphans").iterdir())
+    os.utime(mark, (time.time() - 61.0, time.time() - 61.0))
+    with serve(SOLVE) as endpoint:
+        again = subprocess.run(
+            command(run.repository, endpoint), env=environment(), capture_output=True, check=False, timeout=60
+        )
+    assert again.returncode == 0, again.stderr
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_run_when_a_stream_was_closed_before_then_the_same_result(tmp_path: Path, closed: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    with serve(SOLVE) as endpoint:
+        line = f'exec "$@" {closed}'
+        arguments = command(repository, endpoint, "--sandbox", "none")
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *arguments], env=environment(), check=False, timeout=60, capture_output=True
+        )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert git(repository, "branch", "--list", "ostro/*") != ""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_run_when_nobody_reads_a_stream_then_no_traceback(tmp_path: Path, stream: str) -> None:
+    repository = make_repository(tmp_path / "repository")
+    reading, writing = os.pipe()
+    os.close(reading)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
+    with serve(SOLVE) as endpoint:
+        done = subprocess.run(
+            command(repository, endpoint, "--sandbox", "none"), env=environment(), check=False, timeout=60, **streams
+        )
+    os.close(writing)
+    assert b"Traceback" not in (done.stdout or b"") + (done.stderr or b"")
+    assert b"Exception ignored" not in (done.stderr or b"")
+    assert git(repository, "branch", "--list", "ostro/*") != ""
+    assert done.returncode == (0 if stream == "stderr" else BROKEN_PIPE)
