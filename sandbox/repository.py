@@ -99,6 +99,8 @@ def borrowed_view(repository: Repository, *, beside: Path | None = None) -> Gene
         repository: whose objects.
         beside: a folder or file to be on the same file system as: git makes a pack in the view and renames it.
     """
+    if beside is not None:
+        beside.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ostro-git-", dir=beside.parent if beside else None) as scratch:
         view = pristine_git_dir(
             Path(scratch) / "view.git",

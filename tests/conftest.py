@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         longrepr = report.longrepr
         reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
         skipped[reason.removeprefix("Skipped: ")] += 1
-    if _DESELECTED["slow"]:
+    if _DESELECTED["slow"] and not terminalreporter.config.getoption("keyword"):
         terminalreporter.write_line(f"left out: {_DESELECTED['slow']} slow tests; `make test-all` runs them")
     for reason, count in sorted(skipped.items()):
         terminalreporter.write_line(f"left out: {count} tests: {reason}")
