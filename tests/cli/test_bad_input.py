@@ -178,7 +178,7 @@ def test_issue_file_when_it_cannot_be_used_then_one_line_names_it(
         (["--nonsense"], "ostro run --help"),
         (["--out", ""], "--out"),
     ],
-    ids=lambda value: " ".join(value)[:16] if isinstance(value, list) else "",
+    ids=lambda value: str(value)[:24],
 )
 def test_flag_when_it_is_bad_then_one_line_names_it(
     ostro: Ostro, user_repository: Path, flags: list[str], said: str

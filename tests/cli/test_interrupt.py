@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, endpoint: ScriptedEndpoint, *flags: str) -> Iterator[Running]:
+def running(folder: Path, endpoint: ScriptedEndpoint, *flags: str) -> Generator[Running]:
     """Start `ostro run` against an endpoint; it is killed at the end if it still runs."""
     repository, out = make_repository(folder / "repository"), folder / "run"
     process = subprocess.Popen(
