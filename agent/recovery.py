@@ -24,10 +24,9 @@ _CHATML = re.compile(r"<tool_call>\s*(?=\{)")
 _FENCE = re.compile(r"```[ \t]*(json|tool_call|tool_code|javascript)?[ \t]*\n(.*?)```", re.DOTALL)
 _SHELL = re.compile(r"```[ \t]*(?:bash|sh|shell|console)[ \t]*\n(.*?)```", re.DOTALL)
 
-_FILE = re.compile(
-    r"^[ \t>*#`]*(?:File:?[ \t]*)?[`*]*(?P<path>[\w./-]+\.[A-Za-z]\w{0,4})[`*:]*[ \t]*\n+```[^\n]*\n(?P<text>.*?)^```",
-    re.DOTALL | re.MULTILINE,
-)
+_PATH_LINE = r"[ \t>*#`/]*(?:File:?[ \t]*)?[`*]*(?P<path>[\w./-]+\.[A-Za-z]\w{0,4})[`*:]*[ \t]*\n"
+_FILE = re.compile(rf"^{_PATH_LINE}\n*```[^\n]*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
+_FILE_INSIDE = re.compile(rf"^```[^\n]*\n{_PATH_LINE}(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
 
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "action")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "action_input", "tool_input")
@@ -176,8 +175,11 @@ def _as_call(value: JsonValue, names: Sequence[str]) -> RawCall | None:
 
 
 def _file_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:
-    """One path on a line of its own, and below it one block: the whole file (the editor refuses a part of one)."""
-    matches = list(_FILE.finditer(text))
+    """One path on a line of its own, above one block or in its first line: the whole file.
+
+    The editor refuses what is only a part of a file, and a file that the model has not seen.
+    """
+    matches = list(_FILE.finditer(text)) or list(_FILE_INSIDE.finditer(text))
     if "str_replace_editor" not in names or len(matches) != 1 or text.count("```") != 2:
         return []
     match = matches[0]

@@ -53,10 +53,10 @@ class EditorArgs(ToolArgs):
 KEPT_SHARE = 0.5
 """Of the lines of a file, how many a rewrite must keep."""
 
-WHOLE_FILE = "answer with the path of the file on one line and the complete corrected file in one ``` block below it"
+WHOLE_FILE = "answer with the path of the file on one line and in one ``` block below it the whole file, corrected"
 """The way out for a model that cannot phrase a replacement (agent/recovery.py reads it)."""
 
-VIEW_ONLY = f"[Nothing was edited: this was view. To edit, call again with command str_replace, or {WHOLE_FILE}.]"
+VIEW_ONLY = f"[This was view, nothing was edited. To edit, use the command str_replace, or {WHOLE_FILE}.]"
 """Small models fill in every argument and take a view for an edit."""
 
 

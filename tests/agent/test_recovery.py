@@ -70,8 +70,15 @@ def test_calls_in_text_when_given_anything_then_never_raises(text: str) -> None:
     assert isinstance(rest, str)
 
 
-def test_calls_in_text_when_a_whole_file_stands_below_its_path_then_it_is_written() -> None:
-    text = "The fix:\n\n`src/price.py`\n```python\ndef total(prices):\n    return sum(prices)\n```\nDone."
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The fix:\n\n`src/price.py`\n```python\ndef total(prices):\n    return sum(prices)\n```\nDone.",
+        "The fix:\n\n**File: src/price.py**\n\n```\ndef total(prices):\n    return sum(prices)\n```",
+        "The fix:\n```python\n# src/price.py\ndef total(prices):\n    return sum(prices)\n```",
+    ],
+)
+def test_calls_in_text_when_a_whole_file_stands_with_its_path_then_it_is_written(text: str) -> None:
     rest, calls, rule = calls_in_text(text, NAMES)
     assert rule == "text_file"
     assert calls[0].arguments == {

@@ -38,7 +38,7 @@ def test_view_when_range_is_a_keyhole_then_widened(call: Call) -> None:
 
 def test_view_when_it_carries_an_edit_then_says_that_nothing_was_edited(call: Call) -> None:
     shown = call(EDITOR, command="view", path=CALC_PATH, old_str="a - b", new_str="a + b").text
-    assert "Nothing was edited" in shown
+    assert "nothing was edited" in shown
     assert "return a - b" in shown
 
 
