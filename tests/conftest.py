@@ -26,9 +26,13 @@ def engine_images() -> tuple[str, ...] | None:
     import docker
     from docker.errors import DockerException
 
+    from ostro.sandbox.docker_engine import Engine
+    from ostro.sandbox.protocol import SandboxError
+
     try:
+        Engine.connect().close()  # docker-py alone leaks a socket where no engine answers, and warnings are errors
         client = docker.from_env(timeout=10)
-    except DockerException:
+    except (SandboxError, DockerException):
         return None
     try:
         return tuple(tag for image in client.images.list() for tag in image.tags)
