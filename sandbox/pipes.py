@@ -110,8 +110,13 @@ def _starter() -> ThreadPoolExecutor:
 
 
 def _start(argv: list[str], environment: dict[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+    """Start `argv` with default signals: what `nohup` or a shell's `&` ignores would stay ignored in every command."""
+    ignored = [
+        name for name in ("HUP", "INT", "QUIT") if signal.getsignal(signal.Signals[f"SIG{name}"]) is signal.SIG_IGN
+    ]
+    defaults = ["env", f"--default-signal={','.join(ignored)}"] if ignored else []
     return subprocess.Popen(
-        argv,
+        [*defaults, *argv],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
