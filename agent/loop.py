@@ -62,7 +62,7 @@ class Agent:
 
     def plan(self) -> Intake:
         """Ask the model for the next turn, bind its calls, and keep the canonical form of both."""
-        reply = self.asker.ask(self.turn, must_call=self.silent > 0)
+        reply = self.asker.ask(self.turn, must_call=self.silent == MAX_SILENT_REPLIES - 1)
         plan = take_in(reply, self.turn, self.toolset)
         for stage in plan.repairs:
             self.repairs[stage] = self.repairs.get(stage, 0) + 1

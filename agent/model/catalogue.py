@@ -166,6 +166,7 @@ def find_endpoint(endpoint: str, catalogue: Catalogue) -> EndpointProfile:
         base_url=url,
         key_variables=(GENERIC_KEY_VARIABLE,),
         first_token_s=600.0,
+        idle_s=300.0,
         total_s=1800.0,
     )
 

@@ -109,9 +109,13 @@ def test_x04_process_group_when_signalled_by_a_command_is_the_commands_own(own_s
     assert own_sandbox.run("echo alive").output.text() == "alive\n"
 
 
+ORDINARY_SIGNALS = 0x7FFFFFFF
+"""1 to 31; the real-time ones come as whoever started the tests left them."""
+
+
 def test_x04_signals_when_looked_at_are_as_they_are_in_any_shell(own_sandbox: AttachedSandbox) -> None:
     done = own_sandbox.run("grep SigIgn /proc/self/status | cut -f2; sh -c 'kill -PIPE $$'; echo $?")
-    ignored = int(done.output.text().split()[0], 16)
+    ignored = int(done.output.text().split()[0], 16) & ORDINARY_SIGNALS
     assert done.output.text().split()[1] == "141"
     if own_sandbox.has("bash"):
         assert ignored == 0
