@@ -54,16 +54,16 @@ def ostro_run(*arguments: str, typed: bytes = b"", **variables: str) -> subproce
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def snapshot(repository: Path) -> dict[str, object]:
+def snapshot(repository: Path) -> dict[str, bytes]:
     """Everything of the user's that a run may not change."""
-    files = {path.name: path.read_bytes() for path in repository.iterdir() if path.is_file()}
+    files = {f"file {path.name}": path.read_bytes() for path in repository.iterdir() if path.is_file()}
     index = (repository / ".git" / "index").read_bytes()
     told = subprocess.run(
         ["git", "for-each-ref", "--format=%(refname) %(objectname)"], cwd=repository, check=True, capture_output=True
     )
-    head = (repository / ".git" / "HEAD").read_text()
-    config = (repository / ".git" / "config").read_text()
-    return {"files": files, "index": index, "refs": told.stdout, "head": head, "config": config}
+    head = (repository / ".git" / "HEAD").read_bytes()
+    config = (repository / ".git" / "config").read_bytes()
+    return {**files, "index": index, "refs": told.stdout, "head": head, "config": config}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_run_ends_with_a_branch_and_touches_nothing_else(repository: Path, model
     assert done.returncode == 0, done.stderr
     report = RunReport.model_validate(json.loads(done.stdout))
     after = snapshot(repository)
-    added = set(bytes(after.pop("refs")).splitlines()) - set(bytes(before.pop("refs")).splitlines())
+    added = set(after.pop("refs").splitlines()) - set(before.pop("refs").splitlines())
     assert after == before
     assert [line.split()[0].decode() for line in added] == [f"refs/heads/{report.branch}"]
     assert report.tests.source == "flag"
