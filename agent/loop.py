@@ -162,6 +162,7 @@ class Agent:
             names=self.toolset.names,
             remaining=MAX_SILENT_REPLIES - self.silent - 1,
             cut_at=self.asker.cut_at,
+            seen=self.tools.state.seen,
         )
         self.history.append(UserMessage(text=text))
         self.log.write(Nudged(turn=self.turn, kind="no_call", text=text, into="message"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ostro.agent.budget import Budget
 from ostro.agent.repetition import SAME_CALL_TIMES, STALE_CALLS, Pattern
@@ -40,8 +40,15 @@ def plan_reminder(state: ToolState) -> str:
     return render("plan_reminder.j2", age=age, plan=show_plan(state.plan))
 
 
-def no_call_nudge(*, names: Sequence[str], remaining: int, cut_at: int) -> str:
-    """Return the correction after a reply without a call; `cut_at` tokens if it was cut off, else 0."""
+def no_call_nudge(*, names: Sequence[str], remaining: int, cut_at: int, seen: Collection[str]) -> str:
+    """Return the correction after a reply without a call.
+
+    Args:
+        names: the tools.
+        remaining: how many more such replies the run survives.
+        cut_at: tokens at which the reply was cut off, 0 when it was whole.
+        seen: files that the model has seen; the last one may be answered with as a whole.
+    """
     if cut_at:
         return render("cut_off.j2", had_call=False, max_tokens=cut_at)
-    return render("no_call.j2", names=list(names), remaining=remaining)
+    return render("no_call.j2", names=list(names), remaining=remaining, path=next(reversed([*seen]), ""))

@@ -46,9 +46,9 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
             "notes": [],
         },
     ),
-    "no_call": ("no_call.j2", {"names": NAMES, "remaining": None}),
-    "no_call_left": ("no_call.j2", {"names": NAMES, "remaining": 2}),
-    "no_call_last": ("no_call.j2", {"names": NAMES, "remaining": 0}),
+    "no_call": ("no_call.j2", {"names": NAMES, "remaining": None, "path": ""}),
+    "no_call_left": ("no_call.j2", {"names": NAMES, "remaining": 2, "path": "src/price.py"}),
+    "no_call_last": ("no_call.j2", {"names": NAMES, "remaining": 0, "path": ""}),
     "invalid_call": (
         "invalid_call.j2",
         {"name": "bash", "problem": "command is missing.", "expected": "bash(command: string)"},
