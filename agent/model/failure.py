@@ -105,15 +105,18 @@ _STATUSES: Mapping[int, ModelErrorKind] = {
     501: "invalid",
 }
 
+_REFUSED = frozenset({401, 402, 403})
+"""Statuses that a gateway's catch-all type (`server_error`) does not make worth a retry."""
+
 _MENDS: Mapping[ModelErrorKind, str] = {
     "auth": "Check the key, and that it belongs to this endpoint.",
-    "credit": "Add credit or a payment method at the provider, then `ostro resume`.",
+    "credit": "Add credit or a payment method at the provider, then run it again.",
     "gone": "Check the model id (`ostro models`), and that the base URL is right (most end in /v1).",
     "overflow": "Lower the context, or use a model with a larger one.",
-    "rate": "Wait, use fewer workers, or ask the provider for a higher limit; then `ostro resume`.",
-    "transient": "The endpoint has trouble; `ostro resume` later.",
+    "rate": "Wait, use fewer workers, or ask the provider for a higher limit; then run it again.",
+    "transient": "The endpoint has trouble; try again later.",
     "template": "The server's chat template is wrong for this model: start it with its own template (--jinja).",
-    "unreachable": "Check the address, the network and any proxy; then `ostro resume`.",
+    "unreachable": "Check the address, the network and any proxy; then run it again.",
     "protocol": "This is not a chat-completions endpoint, or something between changes its answers.",
     "content_filter": "Rephrase the task, or use another endpoint.",
     "invalid": "",
@@ -173,7 +176,7 @@ def classify(status: int, body: ErrorBody) -> ModelErrorKind:
         return by_text
     for name in body.types:
         kind = _TYPES.get(name.lower())
-        if kind is not None:
+        if kind is not None and (kind != "transient" or status not in _REFUSED):
             return kind
     if status in _STATUSES:
         return _STATUSES[status]
