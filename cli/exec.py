@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +75,7 @@ def open_like_the_agent(repo: str, flags: dict[str, object], progress: Progress)
     folder.mkdir(parents=True)
     try:
         workshop = prepare_workshop(repository, found.settings, folder, run_id, progress.say)
-        with workshop.open_sandbox("exec") as sandbox:
+        with closing(workshop), workshop.open_sandbox("exec") as sandbox:
             progress.say(sandbox.description)
             yield sandbox
     finally:

@@ -34,6 +34,12 @@ def test_exec_ends_with_the_commands_own_code_and_output(place: tuple[str, ...])
     assert "wrong" in done.stdout
 
 
+def test_exec_when_it_has_ended_leaves_no_folder(place: tuple[str, ...]) -> None:
+    ostro_exec(*place, "--", "true")
+    home = Path(os.environ["OSTRO_HOME"])
+    assert [*(home / "sandboxes").iterdir(), *(home / "exec").iterdir()] == []
+
+
 def test_exec_of_several_words_quotes_them(place: tuple[str, ...]) -> None:
     assert ostro_exec(*place, "--", "printf", "%s|", "a b", "$HOME", "--output").stdout == "a b|$HOME|--output|"
 
