@@ -28,7 +28,11 @@ MAX_LOGGED_CHARS = 100_000
 
 @dataclass
 class Sampling:
-    """How replies are drawn. `max_tokens` is doubled once, after the first reply that was cut off."""
+    """How replies are drawn.
+
+    `max_tokens` is doubled once, after the first reply that was cut off, up to `max_output`; a limit that the user
+    gave is kept.
+    """
 
     temperature: float
     seed: int | None

@@ -8,6 +8,7 @@ import platform
 
 from ostro.agent.asking import Asker, Sampling
 from ostro.agent.budget import Budget
+from ostro.agent.config import DEFAULT_MAX_TOKENS
 from ostro.agent.context import ContextKeeper
 from ostro.agent.history import History, Message, SystemMessage, UserMessage
 from ostro.agent.loop import Agent
@@ -108,11 +109,13 @@ def _sampling(prepared: Prepared, number: int) -> Sampling:
     if number > 1:
         temperature = ATTEMPT_TEMPERATURES[min(number - 2, len(ATTEMPT_TEMPERATURES) - 1)]
     seed = None if settings.seed is None else settings.seed + number - 1
+    longest = min(settings.max_tokens, entry.max_output)
+    configured = settings.max_tokens != DEFAULT_MAX_TOKENS
     return Sampling(
         temperature=temperature,
         seed=seed,
-        max_tokens=min(settings.max_tokens, entry.max_output),
-        max_output=entry.max_output,
+        max_tokens=longest,
+        max_output=longest if configured else entry.max_output,
     )
 
 

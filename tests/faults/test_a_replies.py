@@ -139,3 +139,10 @@ def test_a35_a_33_character_id_then_nine_characters_go_back(tmp_path: Path) -> N
     sent = run.requests[1].body["messages"][2]["tool_calls"][0]["id"]
     assert len(sent) == 9
     assert sent.isalnum()
+
+
+def test_a20_truncated_arguments_when_the_user_gave_the_limit_then_it_is_kept(tmp_path: Path) -> None:
+    cut = {"calls": [{"name": "bash", "arguments": '{"command": "rm -rf pri'}], "finish_reason": "length"}
+    run = drive(tmp_path, [cut, *SOLVE], max_tokens=512)
+    assert solved(run)
+    assert {request.body["max_tokens"] for request in run.requests} == {512}
