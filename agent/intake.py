@@ -20,6 +20,7 @@ from ostro.agent.recovery import calls_in_text
 from ostro.agent.repair import RepairError, parse_arguments
 from ostro.agent.untrusted import restore
 from ostro.prompts.render import render
+from ostro.tools.editor import EDITOR, WHOLE_FILE
 from ostro.tools.protocol import AnyTool
 from ostro.tools.registry import Toolset
 
@@ -164,9 +165,9 @@ def _arguments(raw: RawCall, name: str, toolset: Toolset, cut: int, stages: _Sta
     except RepairError as error:
         if cut:
             raise _RefusedError("cut_off", render("cut_off.j2", had_call=True, max_tokens=cut)) from error
-        raise _RefusedError(
-            "json", render("invalid_call.j2", name=name, problem=str(error), expected=schema)
-        ) from error
+        text = render("invalid_call.j2", name=name, problem=str(error), expected=schema)
+        way_out = f" Or {WHOLE_FILE}." if name == EDITOR.name else ""
+        raise _RefusedError("json", text + way_out) from error
     stages.names += rules
     return arguments
 
