@@ -56,7 +56,7 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
             warnings=found.warnings,
         )
         report = run(request, progress, progress.say)
-    return show(report, output)
+    return show(report, output, repository=None if folder.resolve() == Path.cwd() else folder.resolve())
 
 
 def configure(repo: str, flags: dict[str, Any], progress: Progress) -> tuple[Configuration, Path]:
