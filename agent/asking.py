@@ -13,7 +13,8 @@ from ostro.agent.history import AssistantMessage, History, UserMessage
 from ostro.agent.intake import CUT_REASONS, Intake
 from ostro.agent.model.client import ModelClient
 from ostro.agent.model.reply import RawCall, Reply
-from ostro.agent.record.trajectory import Compacted, Planned, TrajectoryWriter
+from ostro.agent.record.events import Compacted, Planned
+from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.prompts.render import render
 
 NO_REPLY = "(no reply)"

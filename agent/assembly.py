@@ -15,7 +15,8 @@ from ostro.agent.loop import Agent
 from ostro.agent.named_files import show_named_files
 from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preparation import Prepared
-from ostro.agent.record.trajectory import Retried, RunStarted, TrajectoryWriter
+from ostro.agent.record.events import Retried, RunStarted
+from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.repetition import LoopDetector
 from ostro.agent.untrusted import Fence, sanitise
 from ostro.agent.version import ostro_version

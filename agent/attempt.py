@@ -17,7 +17,8 @@ from ostro.agent.loop import Agent
 from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, Tokens
 from ostro.agent.patch_keeper import PatchKeeper
-from ostro.agent.record.trajectory import Ended, Noted, is_disk_trouble, storage_error
+from ostro.agent.record.events import Ended, Noted
+from ostro.agent.record.trajectory import is_disk_trouble, storage_error
 from ostro.sandbox.protocol import SandboxError
 
 CRASH_REPORT = "internal-error.txt"

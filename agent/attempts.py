@@ -16,7 +16,8 @@ from ostro.agent.outcome import Ending, Tokens
 from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preflight import preflight
 from ostro.agent.preparation import Prepared
-from ostro.agent.record.trajectory import Ended, Event, Noted, TrajectoryWriter
+from ostro.agent.record.events import Ended, Event, Noted
+from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.selection import select
 from ostro.sandbox.protocol import Sandbox, SandboxError
 

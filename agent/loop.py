@@ -15,7 +15,8 @@ from ostro.agent.history import AssistantMessage, History, Image, ToolMessage, U
 from ostro.agent.intake import BoundCall, Intake, take_in
 from ostro.agent.outcome import Ending, Outcome
 from ostro.agent.patch_keeper import PatchKeeper
-from ostro.agent.record.trajectory import Called, Limited, Nudged, Observed, TrajectoryWriter
+from ostro.agent.record.events import Called, Limited, Nudged, Observed
+from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.reminders import limit_reminder, loop_nudge, no_call_nudge, plan_reminder
 from ostro.agent.repetition import LoopDetector
 from ostro.agent.untrusted import neutralise

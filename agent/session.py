@@ -21,7 +21,8 @@ from ostro.agent.interruption import interruptible, kept_back
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
-from ostro.agent.record.trajectory import Event, Tested, TrajectoryWriter, storage_error
+from ostro.agent.record.events import Event, Tested
+from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.protocol import SandboxError

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ostro.agent.errors import OstroError
 from ostro.agent.outcome import Ending, RunReport
-from ostro.agent.record.trajectory import Observed
+from ostro.agent.record.events import Observed
 from ostro.benchmarks.diffs import DiffError
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import Grade, grade

@@ -17,7 +17,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.trajectory import Event, TrajectoryError, read_events
+from ostro.agent.record.events import Event
+from ostro.agent.record.trajectory import TrajectoryError, read_events
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.recipe import Environment
 from ostro.sandbox.git_process import must, run_git

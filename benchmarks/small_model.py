@@ -29,7 +29,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ostro.agent.errors import ModelError, OstroError
-from ostro.agent.record.trajectory import Event, Planned, TrajectoryError
+from ostro.agent.record.events import Event, Planned
+from ostro.agent.record.trajectory import TrajectoryError
 from ostro.benchmarks.diffs import touched_paths
 from ostro.benchmarks.drive_instances import DEFAULT_HOME
 from ostro.benchmarks.environment import build_environment

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import JsonValue
 
-from ostro.agent.record.trajectory import (
+from ostro.agent.record.events import (
     Compacted,
     Ended,
     Event,

@@ -19,7 +19,7 @@ from typing import Self, TextIO
 from pydantic import JsonValue
 
 from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
-from ostro.agent.record.trajectory import (
+from ostro.agent.record.events import (
     Called,
     Ended,
     Event,

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.trajectory import RunStarted, read_events
+from ostro.agent.record.events import RunStarted
+from ostro.agent.record.trajectory import read_events
 
 REPORT = "report.json"
 LOG = "trajectory.jsonl"

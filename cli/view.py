@@ -12,7 +12,7 @@ import click
 from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
-    from ostro.agent.record.trajectory import Event
+    from ostro.agent.record.events import Event
 
 SHOWN_LINES = 30
 """Lines of a text that are shown without --full."""

@@ -14,7 +14,8 @@ import click
 
 from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.outcome import EXIT_CODES
-from ostro.agent.record.trajectory import SCHEMA, SUM_DIGITS, Event
+from ostro.agent.record.events import SCHEMA, Event
+from ostro.agent.record.trajectory import SUM_DIGITS
 from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
@@ -111,7 +112,7 @@ def trajectory_page() -> str:
         "",
         "## Events",
         "",
-        "Made from agent/record/trajectory.py by docs/generate.py; `make docs` writes it anew.",
+        "Made from agent/record/events.py by docs/generate.py; `make docs` writes it anew.",
         "",
         "| type | meaning | fields |",
         "|---|---|---|",

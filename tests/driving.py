@@ -10,7 +10,8 @@ from typing import Any
 
 from ostro.agent.config import Settings
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.trajectory import Event, read_events
+from ostro.agent.record.events import Event
+from ostro.agent.record.trajectory import read_events
 from ostro.agent.session import RunRequest, run
 from ostro.agent.task import Task
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint

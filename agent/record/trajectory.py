@@ -18,205 +18,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from ostro.agent.errors import StorageError
-from ostro.agent.history import Message, ToolCall
 from ostro.agent.interruption import kept_back
-from ostro.agent.model.reply import CostSource, RawCall, Usage
-from ostro.agent.outcome import Outcome, TestRun, Tokens
+from ostro.agent.record.events import EVENT, SCHEMA, Event
 
-SCHEMA = 1
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SUM_DIGITS = 16
 LARGE_TEXT = 16_384
 """Characters from which a text is stored beside the log, compressed, instead of in it."""
-
-
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seq: int = -1
-    ts: str = ""
-    mono: float = 0.0
-
-
-class RunStarted(_Event):
-    """The manifest: everything that decides what this run will do, and the messages it starts from."""
-
-    type: Literal["run_started"] = "run_started"
-    schema_version: int = SCHEMA
-    ostro_version: str
-    run_id: str
-    attempt: int = 1
-    task: dict[str, JsonValue]
-    model: str
-    endpoint: str
-    base_url: str
-    sampling: dict[str, JsonValue]
-    price: tuple[float, float] | None
-    prompt_sha256: str
-    tools_sha256: str
-    base_commit: str
-    sandbox: str
-    sandbox_description: str
-    image: str | None
-    config: dict[str, JsonValue]
-    messages: tuple[Message, ...]
-
-
-class Planned(_Event):
-    """One reply of the model, with the calls as they will be executed and as they were received."""
-
-    type: Literal["planned"] = "planned"
-    turn: int
-    text: str
-    calls: tuple[ToolCall, ...]
-    raw_calls: tuple[RawCall, ...] = ()
-    repairs: tuple[str, ...] = ()
-    finish_reason: str
-    usage: Usage
-    cost_usd: float
-    cost_source: CostSource
-    tries: int = 1
-    latency_s: float = 0.0
-    generation_id: str = ""
-    served_by: str = ""
-
-
-class Retried(_Event):
-    """A request that failed and is sent again after a wait."""
-
-    type: Literal["retried"] = "retried"
-    turn: int
-    kind: str
-    wait_s: float
-    detail: str
-
-
-class Called(_Event):
-    """A tool call is about to run: the intent, on disk before the effect."""
-
-    type: Literal["called"] = "called"
-    turn: int
-    call: ToolCall
-
-
-class Observed(_Event):
-    """What a call gave back, as the model reads it.
-
-    Attributes:
-        full_output: name of the file beside the log with the whole output, "" where `text` is all.
-        state: the tools' memory after the call, where the call changed it.
-    """
-
-    type: Literal["observed"] = "observed"
-    turn: int
-    call_id: str
-    name: str
-    text: str
-    ok: bool
-    mutated: bool
-    data: dict[str, JsonValue] = Field(default_factory=dict)
-    images: int = 0
-    full_output: str = ""
-    state: dict[str, JsonValue] | None = None
-    duration_s: float = 0.0
-
-
-class Checkpointed(_Event):
-    """The workspace was saved."""
-
-    type: Literal["checkpointed"] = "checkpointed"
-    turn: int
-    path: str
-    digest: str
-    size_bytes: int
-
-
-class Compacted(_Event):
-    """Old observations were masked, or the middle of the history was replaced by a summary."""
-
-    type: Literal["compacted"] = "compacted"
-    turn: int
-    masked: dict[int, str] = Field(default_factory=dict[int, str])
-    summary: str = ""
-    tokens_before: int
-    tokens_after: int
-
-
-class Nudged(_Event):
-    """A correction that the loop gave: a user message, or a note appended to the last observation."""
-
-    type: Literal["nudged"] = "nudged"
-    turn: int
-    kind: str
-    text: str
-    into: Literal["message", "observation"]
-
-
-class Limited(_Event):
-    """A limit was reached or is near."""
-
-    type: Literal["limited"] = "limited"
-    turn: int
-    limit: str
-    detail: str
-
-
-class Tested(_Event):
-    """The host ran the test command in a fresh sandbox."""
-
-    __test__ = False  # not a test class for pytest
-
-    type: Literal["tested"] = "tested"
-    phase: Literal["before", "after"]
-    command: str
-    result: TestRun
-
-
-class Noted(_Event):
-    """Something a reader should know: a warning, a choice that was made, a preflight result."""
-
-    type: Literal["noted"] = "noted"
-    kind: str
-    text: str
-
-
-class Ended(_Event):
-    """The last event of an attempt."""
-
-    type: Literal["ended"] = "ended"
-    outcome: Outcome
-    patch: str = ""
-    patch_sha256: str = ""
-    steps: int
-    tokens: Tokens
-    cost_usd: float
-    cost_source: CostSource
-    repairs: dict[str, int] = Field(default_factory=dict)
-    seconds: float
-
-
-Event = Annotated[
-    RunStarted
-    | Planned
-    | Retried
-    | Called
-    | Observed
-    | Checkpointed
-    | Compacted
-    | Nudged
-    | Limited
-    | Tested
-    | Noted
-    | Ended,
-    Field(discriminator="type"),
-]
-
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def _checksum(previous: str, body: str) -> str:
@@ -385,4 +198,4 @@ def _read_line(raw: bytes, previous: str) -> tuple[Event, str]:
     version = data.get("schema_version", SCHEMA)
     if version != SCHEMA:
         raise ValueError(f"written with schema {version}, this version reads {SCHEMA}")
-    return _EVENT.validate_python(data), digest
+    return EVENT.validate_python(data), digest

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ostro.agent.errors import StorageError
-from ostro.agent.record.trajectory import Event, Noted, TrajectoryError, TrajectoryWriter, read_events
+from ostro.agent.record.events import Event, Noted
+from ostro.agent.record.trajectory import TrajectoryError, TrajectoryWriter, read_events
 
 
 def write_three(path: Path) -> None:

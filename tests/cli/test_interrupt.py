@@ -19,7 +19,8 @@ import pytest
 
 from ostro.agent.interruption import ONE_REQUEST_S
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.trajectory import Ended, read_events
+from ostro.agent.record.events import Ended
+from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.cli.errors import BROKEN_PIPE
 from ostro.sandbox import reaper

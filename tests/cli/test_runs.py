@@ -13,7 +13,8 @@ from ostro.agent.errors import UsageError
 from ostro.agent.history import ToolCall
 from ostro.agent.model.reply import Usage
 from ostro.agent.outcome import Ending, Outcome, RunReport, Tokens
-from ostro.agent.record.trajectory import Ended, Noted, Observed, Planned, RunStarted, TrajectoryWriter
+from ostro.agent.record.events import Ended, Noted, Observed, Planned, RunStarted
+from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.cli.main import cli
 from ostro.cli.store import find_run, is_working, list_runs
 
