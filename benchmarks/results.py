@@ -1,0 +1,147 @@
+"""What an evaluation leaves, as typed data: one result an instance and sample, and the run's totals.
+
+Written by the harness, read by statistics, compare, report and every front end. `results.json` is a superset of
+swebench's report (schema_version 2 of swebench 4: total_instances, submitted_ids, resolved_ids, ...).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ostro.agent.outcome import Tokens
+
+Verdict = Literal["resolved", "partial", "unresolved", "patch_failed", "empty_patch", "test_timeout"]
+"""By the official rules, from the parsed log alone; `partial` is an unresolved one that fixed something."""
+
+Consistency = Literal["consistent", "inconsistent", "suspect", "unchecked"]
+"""Whether everything else that was seen fits the verdict.
+
+`inconsistent`: the exit code or a structured reporter contradicts the parsed log. `suspect`: the patch touched files
+that decide how tests run, and they were restored. `unchecked`: no test ran.
+"""
+
+Status = Literal[
+    "resolved", "partial", "unresolved", "patch_failed", "empty_patch", "test_timeout", "inconsistent", "suspect",
+    "infra", "not_final", "quarantined",
+]  # fmt: skip
+"""How an instance is counted: a resolved verdict that is not consistent is reported as such, never as resolved."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TestOutcomes(_Frozen):
+    """Names of the tests of one list of a row, by how they came out."""
+
+    __test__ = False  # not a test class for pytest
+
+    success: tuple[str, ...] = ()
+    failure: tuple[str, ...] = ()
+
+
+class GradeReport(_Frozen):
+    """What grading found.
+
+    Attributes:
+        applied_by: the strategy that applied the patch: `git apply`, `git apply --reject` or `patch`; "" for none.
+        findings: why the consistency is what it is, one line each.
+        restored: files of the test infrastructure that the patch touched and grading put back.
+        log: path of the test log, relative to the instance's folder.
+    """
+
+    verdict: Verdict
+    consistency: Consistency = "unchecked"
+    applied_by: str = ""
+    fail_to_pass: TestOutcomes = TestOutcomes()
+    pass_to_pass: TestOutcomes = TestOutcomes()
+    tests_seen: int = 0
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    findings: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    log: str = ""
+
+
+class InstanceResult(_Frozen):
+    """One instance, one sample: how the agent ended and how its patch was graded.
+
+    Attributes:
+        sample: number of the independent try, from 1 (pass@k).
+        ending: the outcome of the run (agent/outcome.Ending), or `prediction` where another agent made the patch.
+        grade: None until graded, and for an infrastructure failure.
+        infra: what failed of ours or the machine's; "" for none. Such a result is retried and never counted silently.
+        tries: how often the instance was run, infrastructure failures included.
+        folder: of the instance, relative to the run's folder; holds trajectory.jsonl, patch.diff, report.json.
+        flagged: reason of a quarantine by `validate`: flaky or broken; "" for none.
+    """
+
+    instance_id: str
+    sample: int = 1
+    ending: str
+    grade: GradeReport | None = None
+    infra: str = ""
+    tries: int = 1
+    steps: int = 0
+    tokens: Tokens = Tokens()
+    cost_usd: float = 0.0
+    cost_source: str = ""
+    seconds: float = 0.0
+    agent_seconds: float = 0.0
+    patch_sha256: str = ""
+    patch_bytes: int = 0
+    repairs: dict[str, int] = Field(default_factory=dict)
+    folder: str = ""
+    flagged: str = ""
+
+    @property
+    def status(self) -> Status:
+        """How this result is counted."""
+        if self.flagged:
+            return "quarantined"
+        if self.infra:
+            return "infra"
+        if self.grade is None:
+            return "not_final"
+        if self.grade.verdict == "resolved" and self.grade.consistency in ("inconsistent", "suspect"):
+            return "suspect" if self.grade.consistency == "suspect" else "inconsistent"
+        return self.grade.verdict
+
+    @property
+    def resolved(self) -> bool:
+        """Whether this sample counts as resolved."""
+        return self.status == "resolved"
+
+
+class RunManifest(_Frozen):
+    """What ran: everything that a reader needs to repeat it, and a comparer to see what differs.
+
+    Attributes:
+        kind: `eval` made the patches, `grade` judged somebody's predictions, `validate` the rows themselves.
+        dataset_sha256: over the canonical rows, in order of their ids.
+        images: digest of each environment by its key.
+        host: machine facts: cpus, memory, kernel, engine version.
+    """
+
+    schema_version: Literal[1] = 1
+    kind: Literal["eval", "grade", "validate"]
+    run_id: str
+    started: str
+    ostro_version: str
+    dataset: str
+    dataset_sha256: str
+    instances: int
+    samples: int = 1
+    model: str = ""
+    endpoint: str = ""
+    sampling: dict[str, JsonValue] = Field(default_factory=dict)
+    price: tuple[float, float] | None = None
+    prompt_sha256: str = ""
+    tools_sha256: str = ""
+    sandbox: str = ""
+    images: dict[str, str] = Field(default_factory=dict)
+    seed: int | None = None
+    host: dict[str, JsonValue] = Field(default_factory=dict)
+    config: dict[str, JsonValue] = Field(default_factory=dict)
