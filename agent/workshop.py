@@ -61,7 +61,7 @@ class Workshop:
         Args:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
-            take_over: go on in the one that an ended process left under this label, if it survives.
+            take_over: go on in what a killed process left of this very sandbox, if it survives.
         """
         name = f"{self.run_id}-{label}"
         spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name, take_over=take_over)
@@ -82,7 +82,9 @@ class Workshop:
         return sandbox
 
     def _proxy(self, folder: Path) -> EgressProxy:
-        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock")
+        path = folder / "proxy.sock"
+        path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
+        proxy = EgressProxy(host_registries().rules, unix_socket=path)
         self.proxies.append(proxy)
         return proxy
 
