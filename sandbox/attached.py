@@ -7,6 +7,7 @@ jobs, files, patches and checkpoints all go through the shell (sandbox/shell.py)
 from __future__ import annotations
 
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class AttachedSandbox(ABC):
         self._jobs = jobs.JobBook()
         self._closed = False
         self._cancelled = False
+        self._taken_over = False
 
     # What a backend supplies.
 
@@ -189,6 +191,11 @@ class AttachedSandbox(ABC):
             raise
         return sibling
 
+    @property
+    def taken_over(self) -> bool:
+        """See `Sandbox.taken_over`."""
+        return self._taken_over
+
     # Commands.
 
     @property
@@ -271,6 +278,11 @@ class AttachedSandbox(ABC):
     def checkpoint(self, into: Path) -> Checkpoint:
         """See `Sandbox.checkpoint`."""
         return snapshot.save(self._request, self._place, into)
+
+    def digest(self) -> str:
+        """See `Sandbox.digest`."""
+        with tempfile.TemporaryDirectory(prefix="digest-", dir=self.state_folder) as folder:
+            return snapshot.save(self._request, self._place, Path(folder)).digest
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """See `Sandbox.restore`."""
