@@ -164,7 +164,7 @@ def _arguments(raw: RawCall, name: str, toolset: Toolset, cut: int, stages: _Sta
         problem = f"the arguments have {len(raw.arguments)} characters, the limit is {MAX_ARGUMENT_CHARS}"
         raise _RefusedError("too_large", render("invalid_call.j2", name=name, problem=problem, expected=schema))
     try:
-        arguments, rules = parse_arguments(raw.arguments, mend=not cut)
+        arguments, rules = parse_arguments(raw.arguments, mend=not cut, keys=_keys(toolset, name))
     except RepairError as error:
         if cut:
             raise _RefusedError("cut_off", render("cut_off.j2", had_call=True, max_tokens=cut)) from error
@@ -173,6 +173,11 @@ def _arguments(raw: RawCall, name: str, toolset: Toolset, cut: int, stages: _Sta
         raise _RefusedError("json", text + way_out) from error
     stages.names += rules
     return arguments
+
+
+def _keys(toolset: Toolset, name: str) -> list[str]:
+    tool = toolset.get(name)
+    return list(tool.args.model_fields) if tool else []
 
 
 def _validate(tool: AnyTool, arguments: dict[str, JsonValue], toolset: Toolset, stages: _Stages) -> BaseModel:
