@@ -14,6 +14,7 @@ from ostro.agent.intake import CUT_REASONS, Intake
 from ostro.agent.model.client import ModelClient
 from ostro.agent.model.reply import RawCall, Reply
 from ostro.agent.record.events import Compacted, Planned
+from ostro.agent.record.reconstruct import KEPT_MESSAGES, summary_messages
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.prompts.render import render
 
@@ -22,8 +23,6 @@ NO_REPLY = "(no reply)"
 
 SUMMARY_WORDS = 400
 SUMMARY_TOKENS = 1024
-KEPT_MESSAGES = 2
-"""The system prompt and the task survive every summary."""
 MAX_LOGGED_CHARS = 100_000
 
 
@@ -168,9 +167,18 @@ class Asker:
         self.budget.spend(reply)
         self.budget.used_steps -= 1  # a summary is no step of the agent's
         summary = render("summarised.j2", summary=reply.text.strip(), files=[])
-        self.history.condense(KEPT_MESSAGES, [AssistantMessage(text=summary), UserMessage(text="Continue.")])
+        self.history.condense(KEPT_MESSAGES, summary_messages(summary))
         after = self.context.tokens(self.history)
-        self.log.write(Compacted(turn=turn, summary=summary, tokens_before=before, tokens_after=after))
+        event = Compacted(
+            turn=turn,
+            summary=summary,
+            tokens_before=before,
+            tokens_after=after,
+            usage=reply.usage,
+            cost_usd=reply.cost_usd,
+            cost_source=reply.cost_source,
+        )
+        self.log.write(event)
         return after < before
 
 
