@@ -70,12 +70,14 @@ class Intake:
 
     Attributes:
         text: the reply's text, less the calls that were found in it.
+        received: the text as it came, where calls were found in it; "" otherwise.
         repairs: names of the stages that mended or refused something, one entry each time.
     """
 
     text: str
     calls: tuple[BoundCall, ...]
     repairs: tuple[str, ...] = ()
+    received: str = ""
 
 
 @dataclass
@@ -106,7 +108,8 @@ def take_in(reply: Reply, turn: int, toolset: Toolset) -> Intake:
     bound = [_bind(raw, turn, index, toolset, cut, stages) for index, raw in enumerate(raw_calls)]
     if len(raw_calls) > 1 and len({raw.id for raw in raw_calls if raw.id}) < sum(bool(raw.id) for raw in raw_calls):
         stages.names.append("duplicate_id")
-    return Intake(text=text.strip(), calls=tuple(bound), repairs=tuple(stages.names))
+    received = "" if reply.calls or not raw_calls else plain_text(reply.text)
+    return Intake(text=text.strip(), calls=tuple(bound), repairs=tuple(stages.names), received=received)
 
 
 def plain_text(text: str) -> str:

@@ -116,6 +116,8 @@ def test_take_in_when_the_call_came_as_text_then_bound_and_text_kept_apart() -> 
     assert intake.text == "I look first."
     assert intake.calls[0].call.arguments == {"command": "ls"}
     assert intake.repairs == ("text_json", "object_arguments")
+    assert intake.received.startswith("I look first.\n```json")
+    assert take(bash('{"command": "ls"}'), text="I look first.").received == ""
 
 
 @given(st.text(), st.text())
