@@ -26,6 +26,7 @@ from ostro.agent.record.lock import RunLock
 from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
+from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
 
 REPORT_FILE = "report.json"
@@ -152,6 +153,7 @@ class _Run:
                 best.patch,
                 run_id=prepared.folder.run_id,
                 file=file,
+                policy=PatchPolicy(levels=prepared.settings.policy),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
