@@ -83,13 +83,22 @@ class Asker:
             self.sampling.raise_max_tokens()
         return reply
 
-    def record(self, turn: int, reply: Reply, plan: Intake, text: str) -> None:
-        """Write the reply to the log, as it will be executed and, where they differ, as it came."""
+    def record(self, turn: int, reply: Reply, plan: Intake, text: str, *, received: str) -> None:
+        """Write the reply to the log, as it will be executed and, where they differ, as it came.
+
+        Args:
+            turn: its number.
+            reply: as the model sent it.
+            plan: what the intake made of it.
+            text: as the history has it.
+            received: `plan.received` without secrets.
+        """
         calls = tuple(bound.call for bound in plan.calls)
         self.log.write(
             Planned(
                 turn=turn,
                 text=text[:MAX_LOGGED_CHARS],
+                reply_text=received[:MAX_LOGGED_CHARS],
                 calls=calls,
                 raw_calls=_loggable(reply) if plan.repairs else (),
                 repairs=plan.repairs,

@@ -78,7 +78,7 @@ class Agent:
             self.repairs[stage] = self.repairs.get(stage, 0) + 1
         calls = tuple(bound.call for bound in plan.calls)
         text = self.tools.redact(plan.text) or ("" if calls else NO_REPLY)
-        self.asker.record(self.turn, reply, plan, text)
+        self.asker.record(self.turn, reply, plan, text, received=self.tools.redact(plan.received))
         self.history.append(AssistantMessage(text=text, calls=calls))
         return Turn(plan)
 

@@ -14,7 +14,7 @@ from ostro.agent.record.files import write_whole
 from ostro.agent.task import Task
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
-from ostro.sandbox.policy import check_patch
+from ostro.sandbox.policy import PatchPolicy, check_patch
 from ostro.sandbox.repository import Repository
 
 SUBJECT_CHARS = 72
@@ -49,6 +49,7 @@ def publish(
     run_id: str,
     file: Path,
     own: Path | None = None,
+    policy: PatchPolicy | None = None,
 ) -> Published:
     """Apply the policy, write the patch file and the branch; doing it again changes nothing.
 
@@ -61,11 +62,12 @@ def publish(
         run_id: marks the commit.
         file: where the patch file is to be.
         own: where the attempt's patch is kept when the policy leaves another one in `file`.
+        policy: what the patch may hold.
 
     Raises:
         RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
     """
-    report = check_patch(base, patch)
+    report = check_patch(base, patch, policy)
     refusals = tuple(
         f"policy: {finding.path or 'the patch'} {finding.action}: {finding.reason}" for finding in report.findings
     )

@@ -31,6 +31,7 @@ from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
+from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
 
 Listener = Callable[[events.Event], None]
@@ -183,6 +184,7 @@ class _Run:
                 run_id=prepared.folder.run_id,
                 file=file,
                 own=own if best.folder == file.parent else None,
+                policy=PatchPolicy(levels=prepared.settings.policy),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)

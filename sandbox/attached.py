@@ -7,7 +7,6 @@ jobs, files, patches and checkpoints all go through the shell (sandbox/shell.py)
 from __future__ import annotations
 
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -114,6 +113,11 @@ class AttachedSandbox(ABC):
     def _log_dir(self) -> str:
         """Folder inside for the logs of background jobs."""
         return "/tmp"  # noqa: S108  # inside the sandbox
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Folders inside, beside the workspace, whose small files a checkpoint holds."""
+        return ("/tmp",)  # noqa: S108  # inside the sandbox
 
     @property
     def _limits(self) -> Limits | None:
@@ -282,16 +286,15 @@ class AttachedSandbox(ABC):
 
     def checkpoint(self, into: Path) -> Checkpoint:
         """See `Sandbox.checkpoint`."""
-        return snapshot.save(self._request, self._place, into)
+        return snapshot.save(self._request, self._place, self._session, into)
 
     def digest(self) -> str:
         """See `Sandbox.digest`."""
-        with tempfile.TemporaryDirectory(prefix="digest-", dir=self.state_folder) as folder:
-            return snapshot.save(self._request, self._place, Path(folder)).digest
+        return snapshot.digest(self._request, self._place, self._session)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """See `Sandbox.restore`."""
-        snapshot.load(self._request, self.put, self._place, checkpoint)
+        self._talk().cwd = snapshot.load(self._request, self.put, self._place, self._session, checkpoint.path)
 
     # The shell behind it.
 
@@ -308,7 +311,13 @@ class AttachedSandbox(ABC):
             base_commit=self._spec.base_commit,
             host_git=self._spec.base_git,
             scratch=self._spec.state_dir,
+            kept=self._kept,
         )
+
+    @property
+    def _session(self) -> snapshot.Session:
+        shell = self._talk()
+        return snapshot.Session(shell.cwd, shell.variables)
 
     def _boot(self, cwd: str) -> None:
         self._channel = self._open_channel()
