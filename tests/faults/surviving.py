@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -45,7 +46,7 @@ def busy_turns(steps: int) -> list[Turn]:
         return [
             bash(f"echo line {n} >>journal.txt; sleep 0.03; cat journal.txt"),
             edit(command="create", path=f"notes/n{n}.md", file_text=f"note {n}\n"),
-            bash(f'export COUNT=$((COUNT + 1)); echo "count $COUNT" >>counts.txt; sleep 0.02; echo "now $COUNT"'),
+            bash('export COUNT=$((COUNT + 1)); echo "count $COUNT" >>counts.txt; sleep 0.02; echo "now $COUNT"'),
             calls(
                 edit(command="str_replace", path=f"notes/n{n}.md", old_str=f"note {n}", new_str=f"Note {n}."),
                 bash(f"cd notes && pwd && sleep 0.02 && echo {n} >>here.txt && cat here.txt"),
@@ -168,3 +169,15 @@ def left_behind(home: Path) -> list[str]:
         if str(home) in line and process.name != str(os.getpid()):
             found.append(line)
     return found
+
+
+def left_in_engine() -> list[str]:
+    """Return the containers and volumes of Ostro whose process is dead."""
+    from ostro.sandbox import reaper
+    from ostro.sandbox.docker_engine import Engine
+
+    here = reaper.current_owner()
+    with contextlib.closing(Engine.connect()) as engine:
+        found = [*engine.containers({reaper.LABEL: ""}), *engine.volumes({reaper.LABEL: ""})]
+    owners = [(labelled.name, reaper.Owner.from_labels(labelled.labels)) for labelled in found]
+    return [name for name, owner in owners if owner is not None and reaper.owner_is_dead(owner, here)]
