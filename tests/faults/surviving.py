@@ -173,11 +173,11 @@ def left_behind(home: Path) -> list[str]:
 
 def left_in_engine() -> list[str]:
     """Return the containers and volumes of Ostro whose process is dead."""
-    from ostro.sandbox import reaper
+    from ostro.sandbox import owner, reaper
     from ostro.sandbox.docker_engine import Engine
 
-    here = reaper.current_owner()
+    here = owner.current_owner()
     with contextlib.closing(Engine.connect()) as engine:
         found = [*engine.containers({reaper.LABEL: ""}), *engine.volumes({reaper.LABEL: ""})]
-    owners = [(labelled.name, reaper.Owner.from_labels(labelled.labels)) for labelled in found]
-    return [name for name, owner in owners if owner is not None and reaper.owner_is_dead(owner, here)]
+    owners = [(labelled.name, owner.Owner.from_labels(labelled.labels)) for labelled in found]
+    return [name for name, whose in owners if whose is not None and owner.owner_is_dead(whose, here)]
