@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from ostro.agent.assembly import assemble
 from ostro.agent.attempt import PATCH_FILE, AttemptResult, drive, outcome_of_error
-from ostro.agent.errors import Interrupted, OstroError
+from ostro.agent.errors import Interrupted, OstroError, StorageError
 from ostro.agent.interruption import interruptible
 from ostro.agent.outcome import Ending, Tokens
 from ostro.agent.patch_keeper import PatchKeeper
@@ -56,20 +57,39 @@ def agree(results: list[AttemptResult]) -> bool:
 def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> AttemptResult:
     """Open a sandbox, check it, and drive the loop in it; what fails before the loop is an outcome too."""
     folder = prepared.folder.path if number == 1 else prepared.folder.path / f"attempt-{number}"
-    with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
-        try:
+    try:
+        with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
+            return _attempt(prepared, number, log)
+    except StorageError as error:
+        return _not_started(error, folder)
+
+
+def _attempt(prepared: Prepared, number: int, log: TrajectoryWriter) -> AttemptResult:
+    folder = log.path.parent
+    try:
+        with interruptible():
+            sandbox = prepared.open_sandbox(f"try-{number}", online=prepared.settings.network)
+        with sandbox:
+            keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
             with interruptible():
-                sandbox = prepared.open_sandbox(f"try-{number}", online=prepared.settings.network)
-            with sandbox:
-                keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
-                with interruptible():
-                    agent = assemble(prepared, sandbox, log, keeper, number)
-                    _check(prepared, sandbox, log)
-                return drive(agent, keeper)
-        except (OstroError, SandboxError) as error:
-            return _not_started(error, log)
-        except KeyboardInterrupt:
-            return _not_started(Interrupted("interrupted before the first step"), log)
+                agent = assemble(prepared, sandbox, log, keeper, number)
+                _check(prepared, sandbox, log)
+            return drive(agent, keeper)
+    except (OstroError, SandboxError) as error:
+        result = _not_started(error, folder)
+    except KeyboardInterrupt:
+        result = _not_started(Interrupted("interrupted before the first step"), folder)
+    log.write(
+        Ended(
+            outcome=result.outcome,
+            steps=0,
+            tokens=result.tokens,
+            cost_usd=0.0,
+            cost_source=result.cost_source,
+            seconds=0.0,
+        )
+    )
+    return result
 
 
 def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
@@ -86,25 +106,14 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         report.require()
 
 
-def _not_started(error: OstroError | SandboxError, log: TrajectoryWriter) -> AttemptResult:
-    result = AttemptResult(
+def _not_started(error: OstroError | SandboxError, folder: Path) -> AttemptResult:
+    return AttemptResult(
         outcome=outcome_of_error(error),
         patch=b"",
-        folder=log.path.parent,
+        folder=folder,
         steps=0,
         tokens=Tokens(),
         cost_usd=0.0,
         cost_source="catalogue",
         repairs={},
     )
-    log.write(
-        Ended(
-            outcome=result.outcome,
-            steps=0,
-            tokens=result.tokens,
-            cost_usd=0.0,
-            cost_source=result.cost_source,
-            seconds=0.0,
-        )
-    )
-    return result

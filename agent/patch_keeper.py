@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ostro.agent.errors import StorageError
-from ostro.agent.record.trajectory import storage_error
+from ostro.agent.record.whole_file import write_whole
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
 SNAPSHOT_INTERVAL_S = 10.0
@@ -36,7 +36,7 @@ class PatchKeeper:
         if not edited and self._clock() - self._taken < SNAPSHOT_INTERVAL_S:
             return
         try:
-            self._write(self._sandbox.patch())
+            write_whole(self.path, self._sandbox.patch())
         except SandboxError as error:
             if error.kind != "patch_too_large":
                 raise
@@ -49,15 +49,7 @@ class PatchKeeper:
         except SandboxError as error:
             return (self.path.read_bytes() if self.path.exists() else b""), error
         try:
-            self._write(patch)
+            write_whole(self.path, patch)
         except StorageError as error:
             return patch, error
         return patch, None
-
-    def _write(self, patch: bytes) -> None:
-        temporary = self.path.with_suffix(".new")
-        try:
-            temporary.write_bytes(patch)
-            temporary.replace(self.path)
-        except OSError as error:
-            raise storage_error(error, self.path) from error

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Outcome
-from ostro.agent.record.trajectory import storage_error
+from ostro.agent.record.whole_file import write_whole
 from ostro.agent.task import Task
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
@@ -51,10 +52,10 @@ def publish(
     )
     saved: Path | None = file
     try:
-        file.write_bytes(report.patch or patch)
-    except OSError as error:
+        write_whole(file, report.patch or patch)
+    except StorageError as error:
         # The user's repository may lie on another disk: the work is not lost with the run folder.
-        saved, refusals = None, (*refusals, f"no patch file: {storage_error(error, file)}")
+        saved, refusals = None, (*refusals, f"no patch file: {error}")
     if not report.patch:
         return Published(patch=saved if patch else None, refusals=refusals)
     branch = write_branch(

@@ -23,7 +23,8 @@ from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record.events import Event, Tested
 from ostro.agent.record.lock import RunLock
-from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
+from ostro.agent.record.trajectory import TrajectoryWriter
+from ostro.agent.record.whole_file import write_whole
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.protocol import SandboxError
@@ -90,9 +91,9 @@ def save_report(report: RunReport, folder: Path) -> RunReport:
     """Write the report into the run folder and return it; one that cannot be written says so itself."""
     path = folder / REPORT_FILE
     try:
-        path.write_text(report.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        outcome = outcome_of_error(storage_error(error, path))
+        write_whole(path, (report.model_dump_json(by_alias=True, indent=2) + "\n").encode())
+    except StorageError as error:
+        outcome = outcome_of_error(error)
         changes = {"outcome": outcome.ending, "exit_code": outcome.ending.exit_code, "error": outcome.error}
         return report.model_copy(update=changes)
     return report
@@ -170,8 +171,8 @@ class _Run:
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
     def _log_tests(self, best: AttemptResult, tests: TestedPatch) -> None:
-        """Add the tests to the log; a log that cannot be written has said so at the end of its attempt."""
-        if not tests.command:
+        """Add the tests to the log; one that could not be written has said so, and is left as it is."""
+        if not tests.command or best.outcome.ending in (Ending.STORAGE_ERROR, Ending.DISK_FULL):
             return
         with (
             contextlib.suppress(StorageError),

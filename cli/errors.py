@@ -141,7 +141,7 @@ def _usage_failure(error: click.ClickException) -> Failure:
 
 
 def _own_failure(error: BaseException) -> Failure | None:
-    if not any(kind.__module__.startswith("ostro.") for kind in type(error).__mro__):
+    if not isinstance(error, OSError) and not any(kind.__module__.startswith("ostro.") for kind in type(error).__mro__):
         return None  # also where the rooms cannot be imported, and that is the error
     from ostro.agent.attempt import outcome_of_error
     from ostro.agent.errors import OstroError
