@@ -1,4 +1,4 @@
-"""Rows L06 and L07 of the fault matrix: the n-th call of a kind fails in a real run, for n = 1, 2, 3, ... until none does.
+"""Rows L06 and L07 of the fault matrix: the n-th call of a kind fails in a real run, for n = 1, 2, ... until none does.
 
 Each n is a run of its own in a process of its own (tests/faults/failing.py). At every n there is a typed ending, a log
 that can be read, a repository that is untouched or has a complete branch, and nothing left behind.
@@ -7,7 +7,6 @@ that can be read, a repository that is untouched or has a complete branch, and n
 from __future__ import annotations
 
 import itertools
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,10 +62,10 @@ def run_failing(folder: Path, kind: str, number: int, code: str) -> Run:
     with serve(TURNS) as endpoint:
         model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
         sandbox = ["--sandbox", "local", "--setup", "true", "--test", CHECK]
-        run = ["run", "--repo", str(repository), "--task", "x", *model, *sandbox]
+        where = ["--repo", str(repository), "--out", str(folder / "run"), "--output", "json"]
+        failure = [kind, str(number), code, str(mark)]
         done = subprocess.run(
-            [sys.executable, str(FAILING), kind, str(number), code, str(mark), *run]
-            + ["--out", str(folder / "run"), "--output", "json"],
+            [sys.executable, str(FAILING), *failure, "run", "--task", "x", *where, *model, *sandbox],
             env=variables,
             capture_output=True,
             text=True,
@@ -131,7 +130,7 @@ def check_folder(folder: Path, report: RunReport) -> None:
 
 
 def check_nothing_left(folder: Path) -> None:
-    assert [path for path in (folder / "home" / "sandboxes").glob("[!.]*")] == []
+    assert list((folder / "home" / "sandboxes").glob("[!.]*")) == []
     assert [line for line in command_lines() if str(folder) in line] == []
 
 

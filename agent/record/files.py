@@ -1,4 +1,4 @@
-"""Files of the run folder that are there whole or not at all: patch, report."""
+"""Files of the run folder beside the log: whole under their name, or not there."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ostro.agent.record.trajectory import storage_error
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file durably under another name and give it its own; a file of before stays until then.
+    """Write a file so that a crash leaves either the old content or the new one.
 
     Raises:
-        StorageError: it cannot be written; nothing but the file of before is left.
+        StorageError: it cannot be written; nothing new is left.
     """
     temporary = path.with_name(f"{path.name}.new")
     try:
