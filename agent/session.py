@@ -30,6 +30,7 @@ from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
+from ostro.agent.trouble import typed_trouble
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
@@ -174,7 +175,8 @@ class _Run:
         own = file.with_name(OWN_PATCH_FILE)  # a resumed run needs the first attempt's patch as it was
         try:
             if best.folder != file.parent and file.exists() and not own.exists():
-                file.rename(own)
+                with typed_trouble(own):
+                    file.rename(own)
             published = publish(
                 prepared.repository,
                 prepared.base,
@@ -214,7 +216,9 @@ class _Run:
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
     def _log(self, best: AttemptResult, event: events.Event) -> None:
-        """Add to the log of an attempt that ended; one that cannot be written has said so at its end."""
+        """Add to the log of an attempt that ended; one that could not be written has said so, and is left as it is."""
+        if best.outcome.ending in (Ending.STORAGE_ERROR, Ending.DISK_FULL):
+            return
         with (
             contextlib.suppress(StorageError),
             TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.base_files import read_base
 from ostro.sandbox.detect import Tree, detect_image, detect_test
 from ostro.sandbox.egress import EgressProxy
@@ -55,6 +56,7 @@ class Workshop:
     test: str
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
+    @typed_trouble()
     def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
 
