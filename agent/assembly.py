@@ -61,7 +61,7 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
         history=history,
         log=log,
         budget=budget,
-        detector=LoopDetector(digest=lambda: _digest(sandbox)),
+        detector=LoopDetector(digest=lambda: patch_digest(sandbox)),
         keeper=keeper,
     )
     prepared.retries.listener = lambda retry: log.write(
@@ -120,7 +120,8 @@ def _sampling(prepared: Prepared, number: int) -> Sampling:
     )
 
 
-def _digest(sandbox: Sandbox) -> str:
+def patch_digest(sandbox: Sandbox) -> str:
+    """Return a digest of what the workspace differs in from the base."""
     try:
         return hashlib.sha256(sandbox.patch()).hexdigest()
     except SandboxError as error:
@@ -159,6 +160,7 @@ def _manifest(
         base_commit=prepared.base.source_commit,
         sandbox=sandbox.name,
         sandbox_description=sandbox.description,
+        workdir=sandbox.workdir,
         image=prepared.spec.image,
         config={**prepared.settings.model_dump(mode="json"), "host": platform.platform()},
         messages=tuple(history),

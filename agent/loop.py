@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from ostro.agent.asking import NO_REPLY, Asker
+from ostro.agent.asking import NO_REPLY, Answers
 from ostro.agent.budget import Budget
 from ostro.agent.history import AssistantMessage, History, Image, ToolMessage, UserMessage
 from ostro.agent.intake import BoundCall, Intake, take_in
@@ -37,7 +37,7 @@ class Agent:
         repairs: how often each stage of the intake mended or refused a call.
     """
 
-    asker: Asker
+    asker: Answers
     toolset: Toolset
     tools: ToolContext
     history: History

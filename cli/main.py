@@ -27,6 +27,7 @@ COMMANDS = {
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
     "view": "Show a run step by step.",
+    "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
     "image": "Build a sandbox image without any image registry.",
 }
