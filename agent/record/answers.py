@@ -44,7 +44,7 @@ class RecordedAnswers:
             self.differing = None if calls == planned.calls else calls
         if reply is None or self.differing is not None:
             reply = recorded.canonical
-            self.left_out = {call.id for call in planned.calls} - recorded.called
+            self.left_out = {call.id for call in planned.calls} - set(recorded.begun)
         self.budget.spend(reply)
         self.cut_at = reply.usage.output_tokens if reply.finish_reason in CUT_REASONS else 0
         return reply

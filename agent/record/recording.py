@@ -5,6 +5,7 @@ Read by agent/record/replay.py; nothing here runs anything.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,17 +29,19 @@ class Turn:
     """One reply and what came of it.
 
     Attributes:
-        called: ids of the calls that were begun; a call without was refused by the intake.
+        begun: how often each call was begun; one that never was had been refused, or came after the end.
         observed: call id -> what it gave back; a call without one was not run, or the process ended first.
         nudge: the user message that the loop added, "" for none.
         resumed: call id -> what another process said when it went on before that call; "" stands for the reply.
+        cut: call id -> how often it had been begun when it was cut off for the last time.
     """
 
     planned: Planned
-    called: set[str] = field(default_factory=set[str])
+    begun: Counter[str] = field(default_factory=Counter[str])
     observed: dict[str, Observed] = field(default_factory=dict[str, Observed])
     nudge: str = ""
     resumed: dict[str, Resumed] = field(default_factory=dict[str, Resumed])
+    cut: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def reply(self) -> Reply | None:
@@ -104,6 +107,9 @@ def _take(recording: Recording, event: Event, waiting: list[Resumed]) -> None:
     elif isinstance(event, Resumed):
         recording.ended = None
         waiting.append(event)
+        if event.cut_call and recording.turns:
+            turn = recording.turns[-1]
+            turn.cut[event.cut_call] = turn.begun[event.cut_call]
     elif isinstance(event, Ended):
         recording.ended = event
     elif isinstance(event, Forked):
@@ -116,7 +122,7 @@ def _take(recording: Recording, event: Event, waiting: list[Resumed]) -> None:
 def _take_result(turn: Turn, event: Event, waiting: list[Resumed]) -> None:
     match event:
         case Called():
-            turn.called.add(event.call.id)
+            turn.begun[event.call.id] += 1
         case Observed():
             turn.observed[event.call_id] = event
             _went_on(turn, event.call_id, waiting)

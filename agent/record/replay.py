@@ -18,14 +18,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from ostro.agent.acting import Actor
 from ostro.agent.assembly import patch_digest
-from ostro.agent.attempt import PATCH_FILE
 from ostro.agent.budget import Budget, Purse
+from ostro.agent.checkpoints import Checkpoints
 from ostro.agent.config import SandboxChoice, Settings
 from ostro.agent.errors import ConfigError, UsageError
 from ostro.agent.history import History
 from ostro.agent.loop import Agent
-from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.record.answers import RecordedAnswers
 from ostro.agent.record.drift import ReplayReport
 from ostro.agent.record.events import Event, RunStarted
@@ -168,15 +168,17 @@ def assemble_replay(
     )
     budget = Budget(steps=settings.steps, deadline=math.inf, purse=Purse(budget_usd=None))
     answers = RecordedAnswers(toolset, budget, log)
+    history = History(started.messages)
+    detector = LoopDetector(digest=lambda: patch_digest(sandbox))
     agent = Agent(
         asker=answers,
+        actor=Actor(tools, history, log, budget, detector),
         toolset=toolset,
         tools=tools,
-        history=History(started.messages),
+        history=history,
         log=log,
         budget=budget,
-        detector=LoopDetector(digest=lambda: patch_digest(sandbox)),
-        keeper=PatchKeeper(sandbox, log.path.parent / PATCH_FILE),
+        checkpoints=Checkpoints(sandbox, log),
     )
     log.write(started)
     return Replayer(recording, agent, answers)

@@ -9,13 +9,14 @@ import hashlib
 import json
 import posixpath
 
+from ostro.agent.acting import MAX_BEGINNINGS, CutCall
 from ostro.agent.history import ToolCall, UserMessage
 from ostro.agent.intake import BoundCall
-from ostro.agent.loop import Agent
+from ostro.agent.loop import Agent, not_run
 from ostro.agent.outcome import Ending, Outcome
 from ostro.agent.record.answers import RecordedAnswers
 from ostro.agent.record.drift import DRIFT_EXIT_CODE, Drift, DriftKind, Place, ReplayReport, unified
-from ostro.agent.record.events import Observed, Resumed
+from ostro.agent.record.events import Resumed
 from ostro.agent.record.recording import Recording, Turn
 from ostro.agent.record.volatile import normalise
 from ostro.agent.version import ostro_version
@@ -63,6 +64,7 @@ class Replayer:
             last = number == len(turns) - 1
             try:
                 outcome = self._turn(turn)
+                self._agent.checkpoints.settle()
             except SandboxError as error:
                 if last and self._failed_then_too(error):
                     return
@@ -78,13 +80,15 @@ class Replayer:
         agent = self._agent
         agent.turn, self._answers.turn = turn.planned.turn, turn
         self._go_on(turn.resumed.get(""))
-        plan = agent.plan()
+        now = agent.plan()
         if self._answers.differing is not None:
             self._compare(turn, "calls", _listed(turn.planned.calls), _listed(self._answers.differing))
-        results = [self._call(turn, bound, last=index == len(plan.calls) - 1) for index, bound in enumerate(plan.calls)]
-        before = len(agent.history) + len(results)
-        outcome = agent.observe(plan, results)
-        said = agent.history[-1] if len(agent.history) > before else None
+        for bound in now.plan.calls:
+            agent.checkpoints.settle()
+            now.results.append(self._call(turn, bound, last=len(now.results) == len(now.plan.calls) - 1))
+        messages = len(agent.history)
+        outcome = agent.observe(now)
+        said = agent.history[-1] if len(agent.history) > messages else None
         self._compare(turn, "nudge", turn.nudge, said.text if isinstance(said, UserMessage) else "")
         return outcome
 
@@ -97,28 +101,25 @@ class Replayer:
         self._agent.tools.contents.clear()
 
     def _call(self, turn: Turn, bound: BoundCall, *, last: bool) -> Observation:
-        """Run one call and compare; where the recording has no result that can be compared, that is taken."""
+        """Run one call and compare; where the recording has no result that can be compared, nothing is run."""
         call, recorded = bound.call, turn.observed.get(bound.call.id)
         if recorded is None:
             return Observation(text="Not run: the recording has no result.", ok=False)
         self._go_on(turn.resumed.get(call.id))
-        if recorded.interrupted or call.id in self._answers.left_out:
+        if call.id in self._answers.left_out:
             self._left_out += 1
             self._agent.log.write(recorded)
             return Observation(text=recorded.text, ok=recorded.ok)
-        result = self._agent.act_one(bound, last=last)
+        if begun := turn.cut.get(call.id):
+            self._agent.actor.cut = CutCall(call.id, max(begun, MAX_BEGINNINGS) if recorded.interrupted else begun)
+        elif not turn.begun[call.id] and bound.tool is not None:
+            bound = not_run(bound)
+        result = self._agent.actor.act(self._agent.turn, bound, last=last)
         if self._edited(call.id):
             self._left_out += 1
-        elif self._compare(turn, "observation", self._then(turn, recorded), result.text, call):
+        elif self._compare(turn, "observation", recorded.text, result.text, call):
             self._same += 1
         return result
-
-    def _then(self, turn: Turn, recorded: Observed) -> str:
-        """Return the recorded observation, less what told the model that its call had been cut off and run again."""
-        resumed = turn.resumed.get(recorded.call_id)
-        if resumed is None or resumed.cut_call != recorded.call_id or not resumed.repeats:
-            return recorded.text
-        return recorded.text.partition("\n\n")[2]
 
     def _edited(self, call_id: str) -> bool:
         forked = self._recording.forked
@@ -138,7 +139,7 @@ class Replayer:
 
     def _compare_ending(self, turn: Turn, outcome: Outcome | None, recorded: str) -> None:
         replayed = GOES_ON if outcome is None else self._with_patch(outcome).value
-        self._agent.looping = ""
+        self._agent.actor.looping = ""
         self._compare(turn, "ending", recorded, replayed)
 
     def _with_patch(self, outcome: Outcome) -> Ending:
