@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ostro.agent.errors import StorageError
 from ostro.agent.record.events import Checkpointed, Noted
+from ostro.agent.record.files import write_whole
 from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
@@ -92,7 +93,7 @@ class Checkpoints:
         except SandboxError as error:
             return (self.path.read_bytes() if self.path.exists() else b""), error
         try:
-            self._write(patch)
+            write_whole(self.path, patch)
         except StorageError as error:
             return patch, error
         return patch, None
@@ -110,7 +111,7 @@ class Checkpoints:
             if error.kind != "patch_too_large":
                 raise
         else:
-            self._write(patch)
+            write_whole(self.path, patch)
             self._patch = patch
         self._patched_at = self._clock()
 
@@ -139,14 +140,6 @@ class Checkpoints:
         self._kept.append((newest, size_bytes))
         while len(self._kept) > 2 and sum(size for _, size in self._kept) > MAX_KEPT_BYTES:
             self._kept.popleft()[0].unlink(missing_ok=True)
-
-    def _write(self, patch: bytes) -> None:
-        temporary = self.path.with_suffix(".new")
-        try:
-            temporary.write_bytes(patch)
-            temporary.replace(self.path)
-        except OSError as error:
-            raise storage_error(error, self.path) from error
 
 
 def _done(saving: Future[None], timeout_s: float | None) -> bool:
