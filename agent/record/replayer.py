@@ -52,6 +52,7 @@ class Replayer:
         self._drifts: list[Drift] = []
         self._same = 0
         self._left_out = 0
+        self._started_by: dict[str, str] = {}
 
     def drive(self) -> None:
         """Replay every turn, then compare the patch.
@@ -64,7 +65,8 @@ class Replayer:
             last = number == len(turns) - 1
             try:
                 outcome = self._turn(turn)
-                self._agent.checkpoints.settle()
+                if last:
+                    self._agent.checkpoints.settle()
             except SandboxError as error:
                 if last and self._failed_then_too(error):
                     return
@@ -93,12 +95,15 @@ class Replayer:
         return outcome
 
     def _go_on(self, resumed: Resumed | None) -> None:
-        """Do what the process did that went on: the limits may be others, and what only memory held is gone."""
+        """Do what the process did that went on: other limits, and neither its memory nor background jobs were left."""
         if resumed is None:
             return
         steps = resumed.limits.get("steps")
         self._agent.budget.steps = steps if isinstance(steps, int) else self._agent.budget.steps
         self._agent.tools.contents.clear()
+        for job in self._sandbox.jobs():
+            if job.exit_code is None and self._started_by.get(job.id) not in resumed.rerun:
+                self._sandbox.stop(job.id)
 
     def _call(self, turn: Turn, bound: BoundCall, *, last: bool) -> Observation:
         """Run one call and compare; where the recording has no result that can be compared, nothing is run."""
@@ -115,6 +120,8 @@ class Replayer:
         elif not turn.begun[call.id] and bound.tool is not None:
             bound = not_run(bound)
         result = self._agent.actor.act(self._agent.turn, bound, last=last)
+        if isinstance(job := result.data.get("job"), str):
+            self._started_by[job] = call.id
         if self._edited(call.id):
             self._left_out += 1
         elif self._compare(turn, "observation", recorded.text, result.text, call):

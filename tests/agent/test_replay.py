@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from ostro.agent.acting import MAX_BEGINNINGS
 from ostro.agent.errors import ConfigError, UsageError
 from ostro.agent.outcome import Ending
 from ostro.agent.record.drift import ReplayReport
 from ostro.agent.record.events import Called, Ended, Event, Observed, Planned, Resumed, RunStarted
 from ostro.agent.record.recording import read_recording
 from ostro.agent.record.replay import ReplayRequest, recorded_settings, replay
+from ostro.prompts.render import render
 from tests.driving import SOLVE, SUBMIT, bash, drive, git
 from tests.rewriting import rewrite
 
@@ -98,28 +100,34 @@ def test_replay_when_the_run_was_killed_then_it_replays_up_to_there(log: Path, l
     assert (report.exit_code, report.turns, report.calls, report.same) == (0, 9, 7, 7)
 
 
-def test_replay_when_a_call_was_cut_off_and_run_again_then_the_notice_is_no_drift(log: Path) -> None:
+def interrupted(log: Path, turn: int, times: int) -> None:
+    """Write the log as if the process had been killed `times` times during the call of a turn."""
+    repeats = times < MAX_BEGINNINGS
+
     def change(event: Event) -> Event | list[Event]:
-        if isinstance(event, Observed) and event.turn == CHECKED:
-            resumed = Resumed(turn=CHECKED, sandbox="rebuilt", cut_call=event.call_id, repeats=True)
-            text = f"This call was interrupted.\n\n{event.text}"
-            return [resumed, event.model_copy(update={"text": text})]
-        return event
+        if not isinstance(event, Called | Observed) or event.turn != turn:
+            return event
+        if isinstance(event, Called):
+            resumed = Resumed(turn=turn, sandbox="rebuilt", cut_call=event.call.id, repeats=True)
+            return [event, resumed] * (times - 1) + [event, resumed.model_copy(update={"repeats": repeats})]
+        told = render("interrupted.j2", name=event.name, repeated=repeats, times=times)
+        text = f"{told}\n{event.text}" if repeats else told
+        return event.model_copy(update={"text": text, "interrupted": not repeats, "ok": event.ok and repeats})
 
     rewrite(log, change)
-    assert again(log).drifts == ()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_replay_when_a_call_was_cut_off_and_run_again_then_the_model_is_told_again(log: Path, times: int) -> None:
+    interrupted(log, CHECKED, times)
+    report = again(log)
+    assert (report.drifts, report.same) == ((), 10)
 
 
 def test_replay_when_an_observation_says_interrupted_then_the_call_is_not_run(log: Path) -> None:
-    def change(event: Event) -> Event:
-        if isinstance(event, Observed) and event.turn == FIXED:
-            return event.model_copy(update={"text": "Interrupted.", "interrupted": True, "ok": False})
-        return event
-
-    rewrite(log, change)
+    interrupted(log, FIXED, MAX_BEGINNINGS)
     report = again(log)
-    assert report.left_out == 1
-    assert [drift.turn for drift in report.drifts] == [CHECKED_AGAIN, SUBMITTED, ENDED]
+    assert [drift.turn for drift in report.drifts] == [CHECKED_AGAIN, SUBMITTED, ENDED, None]
     assert "+AssertionError: 4" in report.drifts[0].diff, "without the edit"
     assert report.drifts[2].diff.endswith("-submitted\n+no_action")
 
