@@ -48,8 +48,8 @@ def publish(
     *,
     run_id: str,
     file: Path,
-    policy: PatchPolicy | None = None,
     own: Path | None = None,
+    policy: PatchPolicy | None = None,
 ) -> Published:
     """Apply the policy, write the patch file and the branch; doing it again changes nothing.
 
@@ -61,8 +61,8 @@ def publish(
         patch: the attempt's.
         run_id: marks the commit.
         file: where the patch file is to be.
-        policy: what a patch may hold; None for the default.
         own: where the attempt's patch is kept when the policy leaves another one in `file`.
+        policy: what the patch may hold.
 
     Raises:
         RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.

@@ -183,8 +183,8 @@ class _Run:
                 best.patch,
                 run_id=prepared.folder.run_id,
                 file=file,
-                policy=PatchPolicy(levels=prepared.settings.policy),
                 own=own if best.folder == file.parent else None,
+                policy=PatchPolicy(levels=prepared.settings.policy),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
