@@ -18,6 +18,7 @@ from typing import Self, TextIO
 
 from pydantic import JsonValue
 
+from ostro.agent.history import ABOUT
 from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
 from ostro.agent.record.events import (
     Called,
@@ -55,8 +56,6 @@ PLAIN_WIDTH = 160
 
 INDENT = " " * 5
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-ABOUT = ("command", "args", "path", "pattern", "summary")
-"""Arguments that say what a call is about, in the order of a command line."""
 
 COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
 UNSHOWN_NOTES = ("preflight_ok", "preflight_skipped")
