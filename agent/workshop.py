@@ -6,6 +6,7 @@ Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's co
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import threading
@@ -15,9 +16,11 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
+from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.sandbox.base_files import read_base
 from ostro.sandbox.detect import Tree, detect_image, detect_test
 from ostro.sandbox.egress import EgressProxy
+from ostro.sandbox.egress_log import EGRESS_FILE, EgressLog
 from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
@@ -44,6 +47,7 @@ class Workshop:
     Attributes:
         folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
+        requests: takes down what goes through the egress proxies.
     """
 
     folder: Path
@@ -53,6 +57,7 @@ class Workshop:
     backend: Backend
     environment: Environment
     test: str
+    requests: EgressLog
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
     def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
@@ -80,7 +85,7 @@ class Workshop:
         return sandbox
 
     def _proxy(self, folder: Path) -> EgressProxy:
-        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock")
+        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock", on_request=self.requests)
         self.proxies.append(proxy)
         return proxy
 
@@ -115,7 +120,8 @@ def prepare_workshop(
     )
     chosen = choose(settings.sandbox, spec, say=say)
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
-    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    requests = EgressLog(folder / EGRESS_FILE, Redactor(secrets_of(os.environ)))
+    environment, backend = _environment(base, settings, limits, chosen.backend, requests, say)
     return Workshop(
         folder=folder,
         run_id=run_id,
@@ -124,6 +130,7 @@ def prepare_workshop(
         backend=backend,
         environment=environment,
         test=detect_test(tree) or "",
+        requests=requests,
     )
 
 
@@ -144,7 +151,12 @@ def _named_image(tree: Tree, settings: Settings) -> str | None:
 
 
 def _environment(
-    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+    base: Base,
+    settings: Settings,
+    limits: Limits,
+    backend: Backend,
+    requests: EgressLog,
+    say: Callable[[str], None],
 ) -> tuple[Environment, Backend]:
     """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
 
@@ -157,6 +169,7 @@ def _environment(
             setup=settings.setup,
             limits=limits,
             progress=say,
+            on_request=requests,
         )
 
     try:
