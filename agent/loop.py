@@ -70,7 +70,7 @@ class Agent:
         calls = tuple(bound.call for bound in plan.calls)
         text = self.tools.redact(plan.text) or ("" if calls else NO_REPLY)
         self.history.append(AssistantMessage(text=text, calls=calls))
-        self.asker.record(self.turn, reply, plan, text)
+        self.asker.record(self.turn, reply, plan, text, received=self.tools.redact(plan.received))
         return plan
 
     def act(self, plan: Intake) -> list[Observation]:

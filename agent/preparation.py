@@ -21,6 +21,7 @@ from ostro.agent.errors import UsageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
+from ostro.agent.record.lock import refuse_held
 from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.task import Task
@@ -51,13 +52,14 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
     """Make the run folder: `out`, or a new one named by time and chance below `home/runs`.
 
     Raises:
-        UsageError: it holds another run already.
+        UsageError: it holds another run already, or another process works on it.
         StorageError: it cannot be made or written.
     """
     if out is not None and str(out) in ("", "."):
         raise UsageError("the current folder cannot be the run folder", mend="Name a folder of its own with --out.")
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     path = (out or home / "runs" / run_id).absolute()
+    refuse_held(path)
     if (path / "trajectory.jsonl").exists():
         raise UsageError(f"{path} already holds a run", kind="exists", mend="Choose another folder with --out.")
     created = not path.exists()

@@ -13,7 +13,7 @@ from ostro.agent.record.trajectory import storage_error
 from ostro.agent.task import Task
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
-from ostro.sandbox.policy import check_patch
+from ostro.sandbox.policy import PatchPolicy, check_patch
 from ostro.sandbox.repository import Repository
 
 SUBJECT_CHARS = 72
@@ -38,14 +38,22 @@ class Published:
 
 
 def publish(
-    repository: Repository, base: Base, task: Task, outcome: Outcome, patch: bytes, *, run_id: str, file: Path
+    repository: Repository,
+    base: Base,
+    task: Task,
+    outcome: Outcome,
+    patch: bytes,
+    *,
+    run_id: str,
+    file: Path,
+    policy: PatchPolicy | None = None,
 ) -> Published:
     """Apply the policy, write the patch file and the branch.
 
     Raises:
         RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
     """
-    report = check_patch(base, patch)
+    report = check_patch(base, patch, policy)
     refusals = tuple(
         f"policy: {finding.path or 'the patch'} {finding.action}: {finding.reason}" for finding in report.findings
     )

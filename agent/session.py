@@ -22,9 +22,11 @@ from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedP
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record.events import Event, Tested
+from ostro.agent.record.lock import RunLock
 from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
+from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
 
 REPORT_FILE = "report.json"
@@ -73,7 +75,7 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
     """
     started = time.monotonic()
     folder = open_folder(request.settings.home, request.out)
-    with kept_back(late=False):
+    with kept_back(late=False), RunLock(folder.path):
         try:
             with interruptible():
                 prepared = prepare(request.repository, request.task, request.settings, folder, say)
@@ -151,6 +153,7 @@ class _Run:
                 best.patch,
                 run_id=prepared.folder.run_id,
                 file=file,
+                policy=PatchPolicy(levels=prepared.settings.policy),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)

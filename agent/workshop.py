@@ -60,15 +60,16 @@ class Workshop:
     requests: EgressLog
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
-    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
+    def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
 
         Args:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
+            take_over: go on in what a killed process left of this very sandbox, if it survives.
         """
         name = f"{self.run_id}-{label}"
-        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name)
+        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name, take_over=take_over)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -76,7 +77,8 @@ class Workshop:
             spec = replace(spec, network=socket, env={**spec.env, **PROXY_VARIABLES})
         sandbox = open_sandbox(self.backend, spec)
         try:
-            self.environment.furnish(sandbox)
+            if not sandbox.taken_over:
+                self.environment.furnish(sandbox)
             if proxy is not None and self.backend != "docker":
                 proxy.serve_inside(sandbox)
         except BaseException:
@@ -107,7 +109,7 @@ def prepare_workshop(
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    _reap_leftovers(settings.home / "sandboxes")
+    _reap_leftovers(settings.home / "sandboxes", run_id)
     base = prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
@@ -134,14 +136,14 @@ def prepare_workshop(
     )
 
 
-def _reap_leftovers(sandboxes: Path) -> None:
+def _reap_leftovers(sandboxes: Path, run_id: str) -> None:
     """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
-    threading.Thread(target=_reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(sandboxes, run_id), name="ostro-reaper", daemon=True).start()
 
 
-def _reap(sandboxes: Path) -> None:
+def _reap(sandboxes: Path, run_id: str) -> None:
     with contextlib.suppress(OSError, SandboxError):  # it waits for the next start
-        reap(sandboxes)
+        reap(sandboxes, spare=(run_id,))
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:

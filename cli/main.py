@@ -100,7 +100,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: the console script."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
     given = list(sys.argv[1:] if arguments is None else arguments)
     hold_streams()
     with watch_signals(), Boundary(given) as boundary:
