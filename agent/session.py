@@ -21,6 +21,7 @@ from ostro.agent.interruption import interruptible, kept_back
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
+from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.events import Event, Tested
 from ostro.agent.record.lock import RunLock
 from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
@@ -206,4 +207,5 @@ class _Run:
             model=prepared.target.model.id,
             endpoint=prepared.target.profile.base_url,
             repairs=best.repairs,
+            security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
