@@ -20,7 +20,13 @@ CALL = "abcdefghi"
 def step(name: str, arguments: dict[str, str], output: str, *, ok: bool = False, turn: int = 2) -> list[Event]:
     call = ToolCall(id=CALL, name=name, arguments=dict(arguments))
     planned = Planned(
-        turn=turn, text="", calls=(call,), finish_reason="tool_calls", usage=Usage(), cost_usd=0.0, cost_source="reported"
+        turn=turn,
+        text="",
+        calls=(call,),
+        finish_reason="tool_calls",
+        usage=Usage(),
+        cost_usd=0.0,
+        cost_source="reported",
     )
     return [planned, Observed(turn=turn, call_id=CALL, name=name, text=output, ok=ok, mutated=False)]
 
