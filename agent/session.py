@@ -24,6 +24,7 @@ from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedP
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
+from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
 from ostro.agent.record.lock import RunLock
 from ostro.agent.record.redact import Redactor, secrets_of
@@ -249,6 +250,7 @@ class _Run:
             model=prepared.target.model.id,
             endpoint=prepared.target.profile.base_url,
             repairs=best.repairs,
+            security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
 
     def _earlier_s(self) -> float:
