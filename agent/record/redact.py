@@ -22,8 +22,11 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 MIN_SECRET_CHARS = 8
 """A shorter value would blank out ordinary words."""
@@ -44,6 +47,8 @@ _GRAM = 8
 _BLOCK = 2 * _GRAM - 1
 """A stretch of this length holds one gram at a multiple of `_GRAM`, wherever it starts."""
 
+_ADDED = re.compile(rb"^(?:\+|diff --git |rename |copy |Binary files |--- ).*", re.MULTILINE)
+_KEPT = re.compile(rb"[A-Za-z0-9]")
 _LOWER = bytes(range(256)).lower()
 _DROPPED = bytes(set(range(256)) - set((string.ascii_letters + string.digits).encode()))
 
@@ -81,6 +86,20 @@ class Redactor:
         data = text.encode("utf-8", "surrogatepass")
         spans = self._spans(data)
         return _without(data, spans) if spans else text
+
+    def mask(self, patch: bytes) -> bytes:
+        """Return a patch whose added lines and file names hold an `x` for each letter and digit of a known secret.
+
+        Number and kind of the lines stay, so that it still applies.
+        """
+        found = [form.encode() for form in self._exact if form.encode() in patch]
+        spans = [match.span() for form in found for match in re.finditer(re.escape(form), patch)]
+        masked = bytearray(patch)
+        for start, end in spans + self._spans(patch):
+            for match in _ADDED.finditer(patch, patch.rfind(b"\n", 0, start) + 1, end):
+                first = max(start, match.start())
+                masked[first : match.end()] = _KEPT.sub(b"x", patch[first : match.end()])
+        return bytes(masked)
 
     def finds(self, data: bytes) -> bool:
         """Whether `data` holds a known secret."""
@@ -166,7 +185,7 @@ def forms(secret: str) -> set[bytes]:
 
     As it is, reversed, rot13; URL-encoded and JSON-escaped; hex, octal and decimal bytes with or without escapes;
     base64 (both alphabets) and base32 at every alignment; and UTF-16 in hex and base64. Case, punctuation and line
-    breaks do not matter. UTF-16 is little-endian without its last byte, which big-endian UTF-16 holds as well, shifted by one.
+    breaks do not matter. UTF-16 is little-endian without its last byte: so big-endian UTF-16 holds it as well.
     """
     raw = secret.encode("utf-8", "replace")
     wide = secret.encode("utf-16-le", "replace")[:-1]
@@ -200,7 +219,12 @@ def secrets_of(environment: Mapping[str, str] = os.environ) -> list[str]:
     return [value for name, value in environment.items() if SECRET_NAME.search(name) and value]
 
 
-def redact_json(value: JsonValue, redact: Redactor) -> JsonValue:
+def redacted(model: ModelT, redact: Callable[[str], str]) -> ModelT:
+    """Return a copy of a frozen model in which every text is redacted."""
+    return model.model_validate(redact_json(model.model_dump(mode="json"), redact))
+
+
+def redact_json(value: JsonValue, redact: Callable[[str], str]) -> JsonValue:
     """Return a JSON value with every text in it redacted, the keys of objects too."""
     if isinstance(value, str):
         return redact(value)

@@ -133,3 +133,34 @@ def test_redact_json_when_texts_are_nested_then_all_are_redacted() -> None:
 def test_secrets_of_when_names_say_so_then_only_those_values() -> None:
     environment = {"OPENAI_API_KEY": "k1", "GITHUB_TOKEN": "k2", "HOME": "/root", "PATH": "/bin", "DB_PASSWORD": "k3"}
     assert sorted(secrets_of(environment)) == ["k1", "k2", "k3"]
+
+
+PATCH = f"""diff --git a/{SECRET[:9]}/{SECRET.replace("/", "")} b/x
+--- a/x
++++ b/x
+@@ -1,2 +1,4 @@
+ key = "{SECRET}"
+-old = "{SECRET}"
++new = "{SECRET}"
++{SECRET[:14]}
++{SECRET[14:]}
+"""
+
+
+def test_mask_when_a_patch_holds_a_secret_then_added_lines_lose_it_and_the_others_stay() -> None:
+    redact = Redactor([SECRET])
+    masked = redact.mask(PATCH.encode()).decode()
+    before, after = PATCH.splitlines(), masked.splitlines()
+    assert [line[:1] for line in after] == [line[:1] for line in before]
+    assert after[1:6] == before[1:6]
+    assert after[6] == '+new = "xx-xxxxxxxxxxxx/+=xxxxxx-xxxx"'
+    assert not redact.finds("\n".join([after[0], *after[6:]]).encode())
+
+
+@given(st.text())
+def test_mask_when_there_is_nothing_to_hide_then_the_patch_is_the_same(text: str) -> None:
+    assert Redactor([SECRET, "another-password"]).mask(text.encode()) == text.encode()
+
+
+def test_mask_when_a_secret_is_a_plain_word_then_added_lines_lose_it() -> None:
+    assert Redactor(["swordfish"]).mask(b" swordfish\n+a swordfish\n") == b" swordfish\n+a xxxxxxxxx\n"
