@@ -74,7 +74,7 @@ def is_run(folder: Path) -> bool:
 
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs of a run: one, or one for each attempt."""
-    return sorted([*folder.glob(LOG), *folder.glob(f"attempt*/{LOG}")])
+    return [*folder.glob(LOG), *sorted(folder.glob(f"attempt*/{LOG}"))]
 
 
 def is_working(folder: Path) -> bool:
