@@ -150,6 +150,8 @@ def test_preflight_when_pytest_collects_then_its_exit_code_decides(
 def test_preflight_when_the_languages_program_is_not_on_path_then_a_warning(
     sandbox: LocalSandbox, base: Base, tmp_path: Path
 ) -> None:
+    all_but_go = "for f in /bin/*; do [ $f = /bin/go ] || ln -s $f /tmp/few/; done"
+    sandbox.run(f"mkdir /tmp/few && {all_but_go}; export PATH=/tmp/few")
     report = preflight(sandbox, test_command="go test ./...", base=base, folder=tmp_path)
     assert check(report, "interpreter").status == "warning"
     assert "go is not on PATH" in check(report, "interpreter").detail
