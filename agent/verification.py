@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Status, TestRun
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.protocol import Completed, Sandbox, SandboxError
 
 TEST_TIMEOUT_S = 1800.0
@@ -23,9 +25,9 @@ OpenSandbox = Callable[[str], Sandbox]
 def run_tests(open_sandbox: OpenSandbox, command: str, patch: bytes, *, label: str) -> TestRun:
     """Apply `patch` to a fresh workspace and run the test command there."""
     try:
-        with open_sandbox(label) as sandbox:
+        with typed_trouble(), open_sandbox(label) as sandbox:
             return _run_in(sandbox, command, patch)
-    except SandboxError as error:
+    except (SandboxError, StorageError) as error:
         return TestRun(status="error", summary=str(error))
 
 
@@ -61,18 +63,25 @@ def _verdict_line(text: str) -> str:
 
 @dataclass
 class BaseTests:
-    """The test run on the base, in the background from `start` to `result`."""
+    """The test run on the base, in the background from `start` to `result`.
+
+    Attributes:
+        known: what it gave in an earlier process; it is not run again then.
+    """
 
     open_sandbox: OpenSandbox
     command: str
+    known: TestRun | None = None
     _result: TestRun = field(default_factory=lambda: TestRun(status="not_run"))
     _thread: threading.Thread | None = None
     _sandbox: Sandbox | None = None
     _abandoned: bool = False
 
     def start(self) -> None:
-        """Begin, unless there is no command."""
-        if self.command:
+        """Begin, unless there is no command, or nothing to find out."""
+        if self.known is not None:
+            self._result = self.known
+        elif self.command:
             self._thread = threading.Thread(target=self._work, name="ostro-base-tests", daemon=True)
             self._thread.start()
 

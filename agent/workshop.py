@@ -6,6 +6,7 @@ Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's co
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import threading
@@ -15,9 +16,12 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
+from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.base_files import read_base
 from ostro.sandbox.detect import Tree, detect_image, detect_test
 from ostro.sandbox.egress import EgressProxy
+from ostro.sandbox.egress_log import EGRESS_FILE, EgressLog
 from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
@@ -44,6 +48,7 @@ class Workshop:
     Attributes:
         folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
+        requests: takes down what goes through the egress proxies.
     """
 
     folder: Path
@@ -53,17 +58,20 @@ class Workshop:
     backend: Backend
     environment: Environment
     test: str
+    requests: EgressLog
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
-    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
+    @typed_trouble()
+    def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
 
         Args:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
+            take_over: go on in what a killed process left of this very sandbox, if it survives.
         """
         name = f"{self.run_id}-{label}"
-        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name)
+        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name, take_over=take_over)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -71,7 +79,8 @@ class Workshop:
             spec = replace(spec, network=socket, env={**spec.env, **PROXY_VARIABLES})
         sandbox = open_sandbox(self.backend, spec)
         try:
-            self.environment.furnish(sandbox)
+            if not sandbox.taken_over:
+                self.environment.furnish(sandbox)
             if proxy is not None and self.backend != "docker":
                 proxy.serve_inside(sandbox)
         except BaseException:
@@ -80,7 +89,9 @@ class Workshop:
         return sandbox
 
     def _proxy(self, folder: Path) -> EgressProxy:
-        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock")
+        path = folder / "proxy.sock"
+        path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
+        proxy = EgressProxy(host_registries().rules, unix_socket=path, on_request=self.requests)
         self.proxies.append(proxy)
         return proxy
 
@@ -93,17 +104,30 @@ class Workshop:
 
 
 def prepare_workshop(
-    repository: Repository, settings: Settings, folder: Path, run_id: str, say: Callable[[str], None]
+    repository: Repository,
+    settings: Settings,
+    folder: Path,
+    run_id: str,
+    say: Callable[[str], None],
+    base: Base | None = None,
 ) -> Workshop:
     """Copy the base commit into `folder`, choose the sandbox and make its environment ready.
+
+    Args:
+        repository: the user's.
+        settings: which sandbox, which environment.
+        folder: on the host, for the base.
+        run_id: names the sandboxes; those of an ended process of the same name are not reaped.
+        say: told what takes time.
+        base: the copy that an earlier process made.
 
     Raises:
         RepositoryError, ConfigError: the input cannot be used.
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    _reap_leftovers(settings.home / "sandboxes")
-    base = prepare_base(repository, folder / BASE_GIT)
+    _reap_leftovers(settings.home / "sandboxes", run_id)
+    base = base or prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
@@ -115,7 +139,8 @@ def prepare_workshop(
     )
     chosen = choose(settings.sandbox, spec, say=say)
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
-    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    requests = EgressLog(folder / EGRESS_FILE, Redactor(secrets_of(os.environ)))
+    environment, backend = _environment(base, settings, limits, chosen.backend, requests, say)
     return Workshop(
         folder=folder,
         run_id=run_id,
@@ -124,17 +149,18 @@ def prepare_workshop(
         backend=backend,
         environment=environment,
         test=detect_test(tree) or "",
+        requests=requests,
     )
 
 
-def _reap_leftovers(sandboxes: Path) -> None:
+def _reap_leftovers(sandboxes: Path, run_id: str) -> None:
     """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
-    threading.Thread(target=_reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(sandboxes, run_id), name="ostro-reaper", daemon=True).start()
 
 
-def _reap(sandboxes: Path) -> None:
+def _reap(sandboxes: Path, run_id: str) -> None:
     with contextlib.suppress(OSError, SandboxError):  # it waits for the next start
-        reap(sandboxes)
+        reap(sandboxes, spare=(run_id,))
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:
@@ -144,7 +170,12 @@ def _named_image(tree: Tree, settings: Settings) -> str | None:
 
 
 def _environment(
-    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+    base: Base,
+    settings: Settings,
+    limits: Limits,
+    backend: Backend,
+    requests: EgressLog,
+    say: Callable[[str], None],
 ) -> tuple[Environment, Backend]:
     """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
 
@@ -157,6 +188,7 @@ def _environment(
             setup=settings.setup,
             limits=limits,
             progress=say,
+            on_request=requests,
         )
 
     try:

@@ -20,13 +20,17 @@ from ostro.cli.options import examples
 
 COMMANDS = {
     "run": "Work on an issue; leave a tested patch on a branch.",
+    "resume": "Go on with a run that was killed, interrupted or stopped by a limit.",
     "demo": "The same on a bundled repository with a bundled scripted model.",
     "exec": "Run one command in the very sandbox that the agent gets.",
     "doctor": "Check this machine and the model endpoint.",
     "models": "List the models, endpoints and prices that are known.",
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
-    "view": "Show a run step by step.",
+    "view": "Show a run step by step, or write it as one HTML page.",
+    "compare": "Say whether two evaluations differ by more than chance.",
+    "report": "Write the reports of an evaluation, one HTML page among them.",
+    "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
     "grade": "Judge predictions, of whatever agent, by the tests of their tasks.",
     "validate": "Check that a task set is fair: the known fix passes, the base does not.",
@@ -103,7 +107,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: the console script."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
     given = list(sys.argv[1:] if arguments is None else arguments)
     hold_streams()
     with watch_signals(), Boundary(given) as boundary:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.events import RunStarted
+from ostro.agent.record.lock import is_held
 from ostro.agent.record.trajectory import read_events
 
 REPORT = "report.json"
@@ -67,11 +68,13 @@ def _changed(folder: Path) -> float:
 
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs of a run: one, or one for each attempt."""
-    return sorted([*folder.glob(LOG), *folder.glob(f"attempt*/{LOG}")])
+    return [*folder.glob(LOG), *sorted(folder.glob(f"attempt*/{LOG}"))]
 
 
 def is_working(folder: Path) -> bool:
-    """Whether some process still writes the run: it holds the lock of its log."""
+    """Whether some process still works on the run: it holds the lock of the folder, or of a log."""
+    if is_held(folder):
+        return True
     for log in logs_of(folder):
         try:
             with log.open("rb") as opened:
