@@ -14,6 +14,7 @@ from ostro.agent.intake import CUT_REASONS, Intake
 from ostro.agent.model.client import ModelClient
 from ostro.agent.model.reply import RawCall, Reply
 from ostro.agent.record.events import Compacted, Planned
+from ostro.agent.record.reconstruct import KEPT_MESSAGES, summary_messages
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.prompts.render import render
 
@@ -22,8 +23,6 @@ NO_REPLY = "(no reply)"
 
 SUMMARY_WORDS = 400
 SUMMARY_TOKENS = 1024
-KEPT_MESSAGES = 2
-"""The system prompt and the task survive every summary."""
 MAX_LOGGED_CHARS = 100_000
 
 
@@ -84,13 +83,22 @@ class Asker:
             self.sampling.raise_max_tokens()
         return reply
 
-    def record(self, turn: int, reply: Reply, plan: Intake, text: str) -> None:
-        """Write the reply to the log, as it will be executed and, where they differ, as it came."""
+    def record(self, turn: int, reply: Reply, plan: Intake, text: str, *, received: str) -> None:
+        """Write the reply to the log, as it will be executed and, where they differ, as it came.
+
+        Args:
+            turn: its number.
+            reply: as the model sent it.
+            plan: what the intake made of it.
+            text: as the history has it.
+            received: `plan.received` without secrets.
+        """
         calls = tuple(bound.call for bound in plan.calls)
         self.log.write(
             Planned(
                 turn=turn,
                 text=text[:MAX_LOGGED_CHARS],
+                reply_text=received[:MAX_LOGGED_CHARS],
                 calls=calls,
                 raw_calls=_loggable(reply) if plan.repairs else (),
                 repairs=plan.repairs,
@@ -159,9 +167,18 @@ class Asker:
         self.budget.spend(reply)
         self.budget.used_steps -= 1  # a summary is no step of the agent's
         summary = render("summarised.j2", summary=reply.text.strip(), files=[])
-        self.history.condense(KEPT_MESSAGES, [AssistantMessage(text=summary), UserMessage(text="Continue.")])
+        self.history.condense(KEPT_MESSAGES, summary_messages(summary))
         after = self.context.tokens(self.history)
-        self.log.write(Compacted(turn=turn, summary=summary, tokens_before=before, tokens_after=after))
+        event = Compacted(
+            turn=turn,
+            summary=summary,
+            tokens_before=before,
+            tokens_after=after,
+            usage=reply.usage,
+            cost_usd=reply.cost_usd,
+            cost_source=reply.cost_source,
+        )
+        self.log.write(event)
         return after < before
 
 

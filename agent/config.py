@@ -6,11 +6,14 @@ defaults < ~/.config/ostro/config.toml < ostro.toml or [tool.ostro] of the targe
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ostro.sandbox.policy_rules import ADJUSTABLE, Level, RuleName
 
 SandboxChoice = Literal["auto", "docker", "local", "none"]
 
@@ -72,6 +75,10 @@ class Settings(BaseSettings):
     memory: str = Field("4g", description="Memory limit of the sandbox.")
     network: bool = Field(False, description="Let the agent reach the package registries through the proxy.")
 
+    policy: Annotated[dict[RuleName, Level], NoDecode] = Field(
+        {},
+        description="What happens to what a rule on patches finds, like ci=reported hook=refused (docs/security.md).",
+    )
     masking: bool = Field(True, description="Mask old observations when the context fills up.")
     skip_preflight: bool = Field(False, description="Start even where a preflight check fails.")
     home: Path = Field(
@@ -101,6 +108,16 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError("it takes two numbers, like 0.10,0.30") from error
         return prompt, reply
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _split_policy(cls, value: object) -> object:
+        pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair] if isinstance(value, str) else []
+        levels: object = {name: level for name, _, level in pairs} if isinstance(value, str) else value
+        odd = [name for name in levels if name not in ADJUSTABLE] if isinstance(levels, dict) else []
+        if odd:
+            raise ValueError(f"no rule {odd[0]!r} can be set; there are {', '.join(ADJUSTABLE)}")
+        return levels
 
     @field_validator("setup", mode="before")
     @classmethod

@@ -70,12 +70,14 @@ class Intake:
 
     Attributes:
         text: the reply's text, less the calls that were found in it.
+        received: the text as it came, where calls were found in it; "" otherwise.
         repairs: names of the stages that mended or refused something, one entry each time.
     """
 
     text: str
     calls: tuple[BoundCall, ...]
     repairs: tuple[str, ...] = ()
+    received: str = ""
 
 
 @dataclass
@@ -106,7 +108,8 @@ def take_in(reply: Reply, turn: int, toolset: Toolset) -> Intake:
     bound = [_bind(raw, turn, index, toolset, cut, stages) for index, raw in enumerate(raw_calls)]
     if len(raw_calls) > 1 and len({raw.id for raw in raw_calls if raw.id}) < sum(bool(raw.id) for raw in raw_calls):
         stages.names.append("duplicate_id")
-    return Intake(text=text.strip(), calls=tuple(bound), repairs=tuple(stages.names))
+    received = "" if reply.calls or not raw_calls else plain_text(reply.text)
+    return Intake(text=text.strip(), calls=tuple(bound), repairs=tuple(stages.names), received=received)
 
 
 def plain_text(text: str) -> str:
@@ -161,7 +164,7 @@ def _arguments(raw: RawCall, name: str, toolset: Toolset, cut: int, stages: _Sta
         problem = f"the arguments have {len(raw.arguments)} characters, the limit is {MAX_ARGUMENT_CHARS}"
         raise _RefusedError("too_large", render("invalid_call.j2", name=name, problem=problem, expected=schema))
     try:
-        arguments, rules = parse_arguments(raw.arguments, mend=not cut)
+        arguments, rules = parse_arguments(raw.arguments, mend=not cut, keys=_keys(toolset, name))
     except RepairError as error:
         if cut:
             raise _RefusedError("cut_off", render("cut_off.j2", had_call=True, max_tokens=cut)) from error
@@ -170,6 +173,11 @@ def _arguments(raw: RawCall, name: str, toolset: Toolset, cut: int, stages: _Sta
         raise _RefusedError("json", text + way_out) from error
     stages.names += rules
     return arguments
+
+
+def _keys(toolset: Toolset, name: str) -> list[str]:
+    tool = toolset.get(name)
+    return list(tool.args.model_fields) if tool else []
 
 
 def _validate(tool: AnyTool, arguments: dict[str, JsonValue], toolset: Toolset, stages: _Stages) -> BaseModel:

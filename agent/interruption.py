@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a request to stop, raised as KeyboardInterrupt where that is safe and kept back where it is not.
+"""SIGINT, SIGTERM and SIGHUP: a request to stop, raised as KeyboardInterrupt where that is safe, else kept back.
 
 cli/main installs the handler around every command. What must not be torn (a line of the log, the salvage of a patch,
 the writing of a branch) runs in `kept_back`; what may take long inside of that opens a window with `interruptible`.
@@ -20,7 +20,7 @@ EXIT_CODE = 130
 ONE_REQUEST_S = 0.5
 """Signals this close together are one request: a terminal, `timeout` and a parent that forwards all send their own."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -42,12 +42,16 @@ _request = _Request()
 
 @contextmanager
 def watch_signals() -> Generator[None]:
-    """Handle the signals for the length of one command; does nothing outside the main thread."""
+    """Handle the signals for the length of one command; does nothing outside the main thread.
+
+    A signal that the process was started to ignore stays ignored: `nohup ostro run` outlives its terminal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _request.open, _request.asked_at, _request.raised = True, None, False
-    before = {number: signal.signal(number, _handle) for number in SIGNALS}
+    watched = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in watched}
     try:
         yield
     finally:

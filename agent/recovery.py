@@ -21,8 +21,10 @@ MAX_TEXT = 400_000
 _MISTRAL = re.compile(r"\[TOOL_CALLS\]\s*([A-Za-z0-9_.-]+)\s*(?:\[CALL_ID\]\s*\S+?\s*)?(?:\[ARGS\])?\s*(?=\{)")
 _NAME_ARGS = re.compile(r"(?m)^\s*([A-Za-z0-9_-]+)\[ARGS\]\s*(?=\{)")
 _CHATML = re.compile(r"<tool_call>\s*(?=\{)")
-_FENCE = re.compile(r"```[ \t]*(json|tool_call|tool_code|javascript)?[ \t]*\n(.*?)```", re.DOTALL)
-_SHELL = re.compile(r"```[ \t]*(?:bash|sh|shell|console)[ \t]*\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"```[ \t]*(?P<info>[\w+-]*)[ \t]*\n(?P<body>.*?)(?:(?P<closed>```)[ \t]*(?=\n|\Z)|\Z)", re.DOTALL)
+"""A fenced block; blocks follow each other, so the end of one is never taken for the beginning of the next."""
+_JSON_INFO = ("", "json", "tool_call", "tool_code", "javascript")
+_SHELL_INFO = ("bash", "sh", "shell", "console")
 
 _PATH_LINE = r"[ \t>*#`/]*(?:File:?[ \t]*)?[`*]*(?P<path>[\w./-]+\.[A-Za-z]\w{0,4})[`*:]*[ \t]*\n"
 _FILE = re.compile(rf"^{_PATH_LINE}\n*```[^\n]*\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
@@ -104,8 +106,8 @@ def _chatml(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:
 
 def _json_blocks(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:
     found: list[tuple[int, int, RawCall]] = []
-    for match in _FENCE.finditer(text):
-        calls = _calls_of(match.group(2), names)
+    for match in _BLOCK.finditer(text):
+        calls = _calls_of(match["body"], names) if match["info"].lower() in _JSON_INFO else []
         found += [(match.start(), match.end(), call) for call in calls]
     stripped = text.strip()
     if not found and stripped.startswith(("{", "[")):
@@ -183,17 +185,32 @@ def _file_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall
     if "str_replace_editor" not in names or len(matches) != 1 or text.count("```") != 2:
         return []
     match = matches[0]
-    arguments: dict[str, JsonValue] = {"command": "create", "path": match["path"], "file_text": match["text"]}
+    text = _without_numbers(match["text"])
+    arguments: dict[str, JsonValue] = {"command": "create", "path": match["path"], "file_text": text}
     call = RawCall(name="str_replace_editor", arguments=arguments, source="content")
     return [(match.start(), match.end(), call)]
 
 
+_NUMBERED = re.compile(r" *(\d+)\t(.*)")
+
+
+def _without_numbers(text: str) -> str:
+    """Take the line numbers of `view` from a file that was copied with them: 1, 2, 3, ... before every line."""
+    lines = text.splitlines()
+    numbered = [_NUMBERED.fullmatch(line) for line in lines]
+    if all(match and int(match[1]) == number for number, match in enumerate(numbered, start=1)):
+        return "".join(f"{match[2]}\n" for match in numbered if match)
+    return text
+
+
 def _shell_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall]]:
     """One shell block and no other code: the model means to run it."""
-    matches = list(_SHELL.finditer(text))
-    if "bash" not in names or len(matches) != 1 or text.count("```") != 2:
+    matches = list(_BLOCK.finditer(text))
+    if "bash" not in names or len(matches) != 1 or not matches[0]["closed"]:
         return []
     match = matches[0]
-    lines = [line.removeprefix("$ ") for line in match.group(1).strip().splitlines()]
+    if match["info"].lower() not in _SHELL_INFO:
+        return []
+    lines = [line.removeprefix("$ ") for line in match["body"].strip().splitlines()]
     call = RawCall(name="bash", arguments={"command": "\n".join(lines)}, source="content")
     return [(match.start(), match.end(), call)] if any(lines) else []

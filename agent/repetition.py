@@ -8,33 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ostro.agent.history import ToolCall
+from ostro.agent.record.volatile import normalise
 
 SAME_CALL_TIMES = 3
 STALE_CALLS = 10
 
 Verdict = Literal["", "nudge", "stop"]
 Pattern = Literal["", "same", "alternating", "stale"]
-
-_VOLATILE = (
-    (re.compile(r"0x[0-9a-fA-F]{4,}"), "0x"),
-    (re.compile(r"\b\d+\.\d+ ?(?:s|ms|sec|seconds)\b"), "TIME"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*"), "DATE"),
-    (re.compile(r"\b(?:pid|PID)[ =:]*\d+"), "PID"),
-    (re.compile(r"/tmp/[\w.-]+"), "/tmp/X"),  # noqa: S108  # a pattern, not a file
-)
-
-
-def normalise(text: str) -> str:
-    """Replace what differs between two identical runs: addresses, durations, dates, pids, temporary names."""
-    for pattern, stand_in in _VOLATILE:
-        text = pattern.sub(stand_in, text)
-    return text
 
 
 @dataclass
@@ -44,11 +29,13 @@ class LoopDetector:
     Attributes:
         digest: returns a digest of the workspace; asked only when a repetition is suspected, for it costs a command.
         reason: what the last verdict was about, for the trajectory.
+        asked: what `digest` said at the last observation; "" where it was not asked.
     """
 
     digest: Callable[[], str]
     reason: str = ""
     pattern: Pattern = ""
+    asked: str = ""
     _seen: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     _lines: set[str] = field(default_factory=set[str])
     _stale: int = 0
@@ -65,10 +52,12 @@ class LoopDetector:
         if mutated:
             self._seen.clear()
             self._stale = 0
-        fingerprint = _fingerprint(call, text)
+        shown = normalise(text)
+        fingerprint = _fingerprint(call, shown)
         suspected = any(fingerprint == earlier for earlier, _ in self._seen[-4:])
-        self._seen.append((fingerprint, self.digest() if suspected else ""))
-        self._count_lines(text)
+        self.asked = self.digest() if suspected else ""
+        self._seen.append((fingerprint, self.asked))
+        self._count_lines(shown)
         self.pattern, self.reason = self._pattern()
         if not self.reason:
             return ""
@@ -79,8 +68,8 @@ class LoopDetector:
         self._nudged = True
         return "nudge"
 
-    def _count_lines(self, text: str) -> None:
-        lines = {line.strip() for line in normalise(text).splitlines() if line.strip()}
+    def _count_lines(self, shown: str) -> None:
+        lines = {line.strip() for line in shown.splitlines() if line.strip()}
         self._stale = 0 if lines - self._lines else self._stale + 1
         self._lines |= lines
 
@@ -99,8 +88,8 @@ class LoopDetector:
         return "", ""
 
 
-def _fingerprint(call: ToolCall, text: str) -> str:
-    source = json.dumps([call.name, call.arguments, normalise(text)], sort_keys=True)
+def _fingerprint(call: ToolCall, shown: str) -> str:
+    source = json.dumps([call.name, call.arguments, shown], sort_keys=True)
     return hashlib.sha256(source.encode("utf-8", "replace")).hexdigest()
 
 

@@ -55,15 +55,16 @@ class Workshop:
     test: str
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
-    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
+    def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
 
         Args:
             label: tells the sandboxes of one run apart.
             online: let its commands reach the package registries, and nothing else, through the proxy.
+            take_over: go on in what a killed process left of this very sandbox, if it survives.
         """
         name = f"{self.run_id}-{label}"
-        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name)
+        spec = replace(self.spec, run_id=name, state_dir=self.spec.state_dir / name, take_over=take_over)
         spec.state_dir.mkdir(parents=True, exist_ok=True)
         proxy = self._proxy(spec.state_dir) if online else None
         if proxy is not None:
@@ -71,7 +72,8 @@ class Workshop:
             spec = replace(spec, network=socket, env={**spec.env, **PROXY_VARIABLES})
         sandbox = open_sandbox(self.backend, spec)
         try:
-            self.environment.furnish(sandbox)
+            if not sandbox.taken_over:
+                self.environment.furnish(sandbox)
             if proxy is not None and self.backend != "docker":
                 proxy.serve_inside(sandbox)
         except BaseException:
@@ -80,7 +82,9 @@ class Workshop:
         return sandbox
 
     def _proxy(self, folder: Path) -> EgressProxy:
-        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock")
+        path = folder / "proxy.sock"
+        path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
+        proxy = EgressProxy(host_registries().rules, unix_socket=path)
         self.proxies.append(proxy)
         return proxy
 
@@ -93,17 +97,30 @@ class Workshop:
 
 
 def prepare_workshop(
-    repository: Repository, settings: Settings, folder: Path, run_id: str, say: Callable[[str], None]
+    repository: Repository,
+    settings: Settings,
+    folder: Path,
+    run_id: str,
+    say: Callable[[str], None],
+    base: Base | None = None,
 ) -> Workshop:
     """Copy the base commit into `folder`, choose the sandbox and make its environment ready.
+
+    Args:
+        repository: the user's.
+        settings: which sandbox, which environment.
+        folder: on the host, for the base.
+        run_id: names the sandboxes; those of an ended process of the same name are not reaped.
+        say: told what takes time.
+        base: the copy that an earlier process made.
 
     Raises:
         RepositoryError, ConfigError: the input cannot be used.
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    _reap_leftovers(settings.home / "sandboxes")
-    base = prepare_base(repository, folder / BASE_GIT)
+    _reap_leftovers(settings.home / "sandboxes", run_id)
+    base = base or prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,
@@ -127,14 +144,14 @@ def prepare_workshop(
     )
 
 
-def _reap_leftovers(sandboxes: Path) -> None:
+def _reap_leftovers(sandboxes: Path, run_id: str) -> None:
     """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
-    threading.Thread(target=_reap, args=(sandboxes,), name="ostro-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(sandboxes, run_id), name="ostro-reaper", daemon=True).start()
 
 
-def _reap(sandboxes: Path) -> None:
+def _reap(sandboxes: Path, run_id: str) -> None:
     with contextlib.suppress(OSError, SandboxError):  # it waits for the next start
-        reap(sandboxes)
+        reap(sandboxes, spare=(run_id,))
 
 
 def _named_image(tree: Tree, settings: Settings) -> str | None:

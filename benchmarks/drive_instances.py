@@ -26,11 +26,13 @@ from ostro.agent.outcome import Ending, RunReport
 from ostro.agent.record.events import Observed
 from ostro.benchmarks.diffs import DiffError
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.grading import Grade, grade
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.grading import grade
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.ostro_run import Finished, run_ostro
 from ostro.benchmarks.policy import scripted_turns
 from ostro.benchmarks.recipe import Environment, Flavour
+from ostro.benchmarks.results import GradeReport
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.sandbox.protocol import SandboxError
 
@@ -111,12 +113,12 @@ def _drive(instance: Instance, flavour: Flavour, home: Path, base_image: str, sc
         isolation=report.sandbox,
         outcome=report.outcome,
         exit_code=finished.exit_code,
-        resolved=judged.resolved,
+        resolved=judged.verdict == "resolved" and judged.consistency == "consistent",
         reproduced=_reproduced(observed),
         verified=report.tests.verified,
         steps=report.steps,
         failed_calls=tuple(f"{one.name}: {one.text[:200]}" for one in observed if not one.ok and one.name != "bash"),
-        failed_tests=judged.failed_fix + judged.failed_kept,
+        failed_tests=judged.fail_to_pass.failure + judged.pass_to_pass.failure,
         build_s=round(built - started, 1),
         run_s=round(ran - built, 1),
         grade_s=round(time.monotonic() - ran, 1),
@@ -124,14 +126,16 @@ def _drive(instance: Instance, flavour: Flavour, home: Path, base_image: str, sc
     return driven.model_copy(update={"problem": _problem(driven, report, judged)})
 
 
-def _problem(driven: Driven, report: RunReport, judged: Grade) -> str:
+def _problem(driven: Driven, report: RunReport, judged: GradeReport) -> str:
     """Return the first thing that is not as it should be, "" when all is."""
     if driven.exit_code or driven.outcome != Ending.SUBMITTED:
         return f"ended with {driven.outcome}: {report.error.message if report.error else report.reason}"
-    if not judged.applied:
-        return f"the branch's patch does not apply: {judged.log}"
-    if not judged.resolved:
+    if judged.verdict == "patch_failed":
+        return f"the branch's patch: {'; '.join(judged.findings)}"
+    if judged.verdict != "resolved":
         return "the branch does not make the tests pass"
+    if judged.consistency != "consistent":
+        return f"the tests pass, but the grade is {judged.consistency}: {'; '.join(judged.findings)}"
     if driven.failed_calls:
         return f"a call failed: {driven.failed_calls[0]}"
     return "" if driven.reproduced else "the agent did not see the tests fail before the fix and pass after it"

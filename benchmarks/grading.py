@@ -1,87 +1,66 @@
 """Judge a patch by an instance's own tests, in a fresh sandbox that nobody has worked in.
 
-The patch is applied to the base, the files that the test patch touches are put back, the test patch is applied, the
-tests run, and the log is read. Follows benchmarks/environment.py; used by benchmarks/drive_instances.py.
+The patch is applied to the base, what decides how tests run is put back, the test patch is applied, the tests run, and
+three accounts of the run are compared: the log, the exit code, the witness in the test process. Follows
+benchmarks/environment.py; used by everything that asks whether a patch is good.
 """
 
 from __future__ import annotations
 
 import shlex
+import tempfile
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostro.benchmarks.diffs import touched_paths
+from ostro.benchmarks import consistency, tampering
+from ostro.benchmarks.application import GIT, Applied, apply_patch
 from ostro.benchmarks.instance import Instance, InstanceError
-from ostro.benchmarks.parsers import PARSERS, not_passing
 from ostro.benchmarks.recipe import Environment
+from ostro.benchmarks.results import GradeReport, TestOutcomes
+from ostro.benchmarks.test_plan import TestPlan, plan_of
+from ostro.benchmarks.testimony import Testimony, WitnessStand
+from ostro.benchmarks.verdict import Reading, normal_newlines, read_log
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import open_sandbox
-from ostro.sandbox.protocol import Sandbox, SandboxSpec
+from ostro.sandbox.protocol import Completed, Sandbox, SandboxSpec
 from ostro.sandbox.repository import inspect_repository
 
-TEST_TIMEOUT_S = 900.0
-LOG_BYTES = 16 * 1024 * 1024
-_PATCH_FILE = "/tmp/ostro-grade.patch"  # noqa: S108  # inside the sandbox
+TEST_TIMEOUT_S = 1800.0
+LOG_BYTES = 32 * 1024 * 1024
+LOG_NAME = "test_output.txt"
+_SCRIPT = "eval.sh"
 
 
-@dataclass(frozen=True)
-class Grade:
-    """What the tests say of a patch.
-
-    Attributes:
-        applied: the patch fits the base; without that no test ran.
-        failed_fix: tests of FAIL_TO_PASS that did not pass.
-        failed_kept: tests of PASS_TO_PASS that did not pass.
-        tests_seen: how many tests the log names.
-        exit_code: of the test command; None when it did not run.
-        log: what the test command printed, or why the patch does not apply.
-    """
-
-    applied: bool
-    failed_fix: tuple[str, ...]
-    failed_kept: tuple[str, ...]
-    tests_seen: int = 0
-    exit_code: int | None = None
-    timed_out: bool = False
-    duration_s: float = 0.0
-    log: str = ""
-
-    @property
-    def resolved(self) -> bool:
-        """Whether every named test passed."""
-        return self.applied and not self.timed_out and not self.failed_fix and not self.failed_kept
-
-
-def grade(instance: Instance, environment: Environment, patch: bytes, scratch: Path) -> Grade:
+def grade(
+    instance: Instance, environment: Environment, patch: bytes, folder: Path, *, timeout_s: float = TEST_TIMEOUT_S
+) -> GradeReport:
     """Return how `instance`'s tests come out on `patch`; b"" is the base as it is.
 
-    `scratch` is a folder for this call alone, which the caller removes.
+    Args:
+        instance: the row.
+        environment: where its tests run; a fresh sandbox of it is opened and closed.
+        patch: what to judge.
+        folder: takes the test log, `test_output.txt`.
+        timeout_s: seconds that the tests may take.
 
     Raises:
         SandboxError: the sandbox failed; that says nothing of the patch.
-        InstanceError: the row's own test patch does not fit its base.
+        InstanceError: the row's own test patch does not fit its base, or the row does not say how to test.
     """
-    with open_sandbox(environment.flavour, specification(instance, environment, scratch)) as sandbox:
-        if problem := _apply(sandbox, patch):
-            return Grade(False, instance.fail_to_pass, instance.pass_to_pass, log=problem)
-        _restore(sandbox, touched_paths(instance.test_patch))
-        if problem := _apply(sandbox, instance.test_patch.encode()):
-            raise InstanceError(f"{instance.instance_id}: the test patch does not apply: {problem}")
-        setup = instance.environment
-        done = sandbox.run(f"{setup.test_cmd} 2>&1", timeout_s=TEST_TIMEOUT_S, head_bytes=LOG_BYTES)
-    log = done.output.text()
-    statuses = PARSERS[setup.log_parser](log)
-    return Grade(
-        applied=True,
-        failed_fix=not_passing(instance.fail_to_pass, statuses),
-        failed_kept=not_passing(instance.pass_to_pass, statuses),
-        tests_seen=len(statuses),
-        exit_code=done.exit_code,
-        timed_out=done.timed_out,
-        duration_s=done.duration_s,
-        log=log,
-    )
+    plan = plan_of(instance)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
+        open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
+    ):
+        return Grading(instance, plan, sandbox, folder, timeout_s).judge(patch)
+
+
+def nothing_to_grade(instance: Instance) -> GradeReport:
+    """Return the report of an agent that made no patch: no test is run, none counts as passed."""
+    return GradeReport(verdict="empty_patch", **_all_failed(instance))
 
 
 def specification(instance: Instance, environment: Environment, scratch: Path) -> SandboxSpec:
@@ -94,20 +73,143 @@ def specification(instance: Instance, environment: Environment, scratch: Path) -
         base_commit=base.commit,
         image=environment.image,
         workdir=environment.workdir,
-        env=instance.environment.env,
+        env=plan_of(instance).env,
     )
 
 
-def _apply(sandbox: Sandbox, patch: bytes) -> str:
-    """Apply a patch; return why it does not fit, "" when it does."""
-    if not patch.strip():
-        return ""
-    sandbox.write(_PATCH_FILE, patch if patch.endswith(b"\n") else patch + b"\n")
-    done = sandbox.run(f"git apply --whitespace=nowarn {_PATCH_FILE}")
-    return done.output.text().strip() or "git apply failed" if done.exit_code else ""
+@dataclass(frozen=True)
+class Grading:
+    """One patch in one sandbox."""
+
+    instance: Instance
+    plan: TestPlan
+    sandbox: Sandbox
+    folder: Path
+    timeout_s: float
+
+    def judge(self, patch: bytes) -> GradeReport:
+        """Apply, put back, test, compare."""
+        text = patch.decode("utf-8", "replace")
+        applied = Applied("")
+        restored: tuple[str, ...] = ()
+        if patch.strip():
+            applied = self._apply(patch, text)
+            if not applied.by:
+                why = f"the patch does not apply: {applied.problem}"
+                return GradeReport(verdict="patch_failed", findings=(why,), **_all_failed(self.instance))
+            restored = self._restore_infrastructure(text)
+        self._restore(self._test_files())
+        if not self.plan.script:
+            self._apply_tests()
+        done, testimony = self._run()
+        log = done.output.text()
+        (self.folder / LOG_NAME).write_text(log, encoding="utf-8")
+        if done.timed_out:
+            return self._timed_out(done, applied, restored)
+        reading, exit_code = self._read(log, done.exit_code)
+        seen = consistency.Seen(
+            reading, self.plan.parser, exit_code, testimony, restored,
+            tampering.suspicions(text, own_runner=self.instance.repo.endswith("/pytest")),
+        )  # fmt: skip
+        how, findings = consistency.check(seen)
+        return GradeReport(
+            verdict=reading.verdict,
+            consistency=how,
+            applied_by=applied.by,
+            fail_to_pass=reading.fail_to_pass,
+            pass_to_pass=reading.pass_to_pass,
+            tests_seen=len(reading.statuses),
+            exit_code=exit_code,
+            duration_s=round(done.duration_s, 3),
+            findings=(*findings, *applied.remarks),
+            restored=restored,
+            log=LOG_NAME,
+        )
+
+    def _apply(self, patch: bytes, text: str) -> Applied:
+        named = tampering.paths_of(text)
+        if outside := sorted(set(named) - set(tampering.restorable(named))):
+            return Applied("", problem=f"it reaches outside of the tree: {', '.join(outside[:3])}")
+        return apply_patch(self.sandbox, patch)
+
+    def _apply_tests(self) -> None:
+        if not self.instance.test_patch.strip():
+            return
+        applied = apply_patch(self.sandbox, self.instance.test_patch.encode("utf-8", "surrogateescape"))
+        if not applied.by:
+            raise InstanceError(f"{self.instance.instance_id}: the test patch does not apply: {applied.problem}")
+
+    def _test_files(self) -> tuple[str, ...]:
+        """Return the files that hold the row's tests: those of the test patch, and those that test names begin with."""
+        names = (*self.instance.fail_to_pass, *self.instance.pass_to_pass)
+        of_names = (name.split("::")[0] for name in names if "::" in name)
+        return tampering.restorable(dict.fromkeys((*tampering.paths_of(self.instance.test_patch), *of_names)))
+
+    def _restore_infrastructure(self, patch: str) -> tuple[str, ...]:
+        """Put back what decides how tests run; return what the patch had changed of it."""
+        tests = set(self._test_files())
+        decided = [path for path in tampering.paths_of(patch) if path not in tests and self._decides(path)]
+        self._restore(decided)
+        return tuple(decided)
+
+    def _decides(self, path: str) -> bool:
+        before = self.sandbox.run(f"{GIT} cat-file -p HEAD:{shlex.quote(path)}", cwd=self.sandbox.workdir)
+        there = before.exit_code == 0
+        if tampering.is_infrastructure(path, self.plan.command, exists_in_base=there):
+            return True
+        try:
+            after = self.sandbox.read(f"{self.sandbox.workdir}/{path}").decode("utf-8", "replace")
+        except (OSError, ValueError):
+            after = ""
+        old = before.output.text() if there else ""
+        return bool(tampering.changes_test_settings(path, old, after))
+
+    def _restore(self, paths: Iterable[str]) -> None:
+        """Give files what they have in the base; those that are not in it are removed."""
+        for path in map(shlex.quote, paths):
+            back = f"rm -rf -- {path}; {GIT} checkout -q HEAD -- {path} 2>/dev/null"
+            self.sandbox.run(back, cwd=self.sandbox.workdir, keep_state=False)
+
+    def _run(self) -> tuple[Completed, Testimony | None]:
+        witnessed = self.plan.parser in consistency.WITNESSED and "tox" not in self.plan.command.split()
+        stand = WitnessStand(self.plan.command) if witnessed else None
+        before = stand.prepare(self.sandbox) if stand else ""
+        if self.plan.script:
+            folder = stand.folder if stand else "/tmp"  # noqa: S108  # inside
+            self.sandbox.write(f"{folder}/{_SCRIPT}", self.plan.script.encode("utf-8", "surrogateescape"))
+            command = f"{before}bash {folder}/{_SCRIPT} 2>&1"
+        else:
+            command = f"{before}{{ {self.plan.command}\n}} 2>&1"
+        done = self.sandbox.run(command, cwd=self.sandbox.workdir, timeout_s=self.timeout_s, head_bytes=LOG_BYTES)
+        return done, stand.hear(self.sandbox) if stand else None
+
+    def _read(self, log: str, exit_code: int) -> tuple[Reading, int]:
+        output, code = self.plan.output_of(normal_newlines(log), exit_code)
+        reading = read_log(
+            output,
+            self.plan.parser,
+            self.instance.fail_to_pass,
+            self.instance.pass_to_pass,
+            exit_code=code,
+            eval_type=self.plan.eval_type,
+        )
+        return reading, exit_code if code is None else code
+
+    def _timed_out(self, done: Completed, applied: Applied, restored: tuple[str, ...]) -> GradeReport:
+        return GradeReport(
+            verdict="test_timeout",
+            applied_by=applied.by,
+            exit_code=done.exit_code,
+            duration_s=round(done.duration_s, 3),
+            findings=(f"the tests did not end within {self.timeout_s:.0f} s",),
+            restored=restored,
+            log=LOG_NAME,
+            **_all_failed(self.instance),
+        )
 
 
-def _restore(sandbox: Sandbox, paths: tuple[str, ...]) -> None:
-    """Give the files of the test patch what they have in the base; those that it makes are removed."""
-    for path in map(shlex.quote, paths):
-        sandbox.run(f"git checkout -q HEAD -- {path} 2>/dev/null || rm -rf -- {path}")
+def _all_failed(instance: Instance) -> dict[str, TestOutcomes]:
+    return {
+        "fail_to_pass": TestOutcomes(failure=instance.fail_to_pass),
+        "pass_to_pass": TestOutcomes(failure=instance.pass_to_pass),
+    }

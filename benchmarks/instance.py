@@ -1,21 +1,21 @@
 """A task with a known answer: one row of SWE-bench's format, with the environment that its tests run in.
 
-Rows come from a JSON file (one row or a list), a JSONL file, or a folder of both. Everything else in this room
-takes an `Instance`; this module touches nothing but the named files.
+Everything else in this room takes an `Instance`; benchmarks/instance_files.py reads them from files, folders and hubs.
+Three kinds of row can be run: with our own `environment_setup` block, with the columns of swebench 5 (`eval_script`,
+`image`, `log_parser`, `eval_type`), and the plain rows of swebench 4, whose test command is the project's
+(benchmarks/official.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from ostro.agent.errors import UsageError
-
-MAX_ROW_FILE_BYTES = 64 * 1024 * 1024
+from ostro.benchmarks.parsers import PARSERS, canonical_name
+from ostro.benchmarks.verdict import EvalType
 
 
 class InstanceError(UsageError):
@@ -27,8 +27,15 @@ def _names(value: JsonValue) -> JsonValue:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _known_parser(name: str) -> str:
+    if name and canonical_name(name) not in PARSERS:
+        raise ValueError(f"no parser {name!r}; there are {', '.join(sorted(PARSERS))}")
+    return canonical_name(name)
+
+
 TestNames = Annotated[tuple[str, ...], BeforeValidator(_names)]
-LogParser = Literal["pytest", "django", "sympy", "unittest"]
+LogParser = Annotated[str, AfterValidator(_known_parser)]
+"""A key of `PARSERS`; swebench's names are turned into ours."""
 
 
 class _Row(BaseModel):
@@ -59,6 +66,22 @@ class SdistSource(_Row):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class GitSource(_Row):
+    """A base tree that is a commit of a repository on this machine; its history stays out of the environment.
+
+    Attributes:
+        repository: path of the repository; a relative one starts at the folder of the file that holds the row.
+        commit: full id of the base commit.
+    """
+
+    type: Literal["git"]
+    repository: str = Field(min_length=1)
+    commit: str = Field(pattern=r"^[0-9a-f]{40,64}$")
+
+
+Source = FilesSource | SdistSource | GitSource
+
+
 class EnvironmentSetup(_Row):
     """How to make the world that the tests run in.
 
@@ -68,16 +91,18 @@ class EnvironmentSetup(_Row):
         install: shell commands, run in the tree once the pins are there.
         env: variables of every command.
         test_cmd: runs in the tree, after the test patch.
-        log_parser: name of the function in benchmarks/parsers.py that reads its output.
+        log_parser: key of `PARSERS`: which function reads its output.
+        needs: programs that must be on PATH beside Python, `node` for one; without them the row is not runnable here.
     """
 
     python: str = Field(default="3.11", pattern=r"^3\.\d+$")
-    source: FilesSource | SdistSource = Field(discriminator="type")
+    source: Source = Field(discriminator="type")
     pip: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
     env: dict[str, str] = Field(default_factory=dict)
     test_cmd: str = Field(min_length=1)
     log_parser: LogParser = "pytest"
+    needs: tuple[str, ...] = ()
 
 
 class Instance(_Row):
@@ -88,7 +113,9 @@ class Instance(_Row):
         test_patch: the tests that show it; applied after the agent's work.
         fail_to_pass: tests that fail on the base and must pass.
         pass_to_pass: tests that pass on the base and must go on passing.
-        setup: the `environment_setup` block; None in plain SWE-bench rows.
+        setup: the `environment_setup` block; None in SWE-bench's own rows.
+        image: container image of the row (swebench 5); "" for the official name.
+        eval_script: what swebench 5 runs: puts the test files back, applies the test patch, tests between two markers.
     """
 
     instance_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -102,6 +129,10 @@ class Instance(_Row):
     fail_to_pass: TestNames = Field(default=(), alias="FAIL_TO_PASS")
     pass_to_pass: TestNames = Field(default=(), alias="PASS_TO_PASS")
     environment_setup_commit: str = ""
+    image: str = ""
+    log_parser: LogParser = ""
+    eval_type: EvalType = "pass_and_fail"
+    eval_script: str = ""
     setup: EnvironmentSetup | None = Field(default=None, alias="environment_setup")
 
     @model_validator(mode="after")
@@ -123,62 +154,3 @@ class Instance(_Row):
                 mend="Use a row with that block, or the official image of the instance.",
             )
         return self.setup
-
-
-def read_instances(path: Path) -> list[Instance]:
-    """Read the rows of a .json or .jsonl file, or of all such files of a folder, in the order of their names.
-
-    Raises:
-        InstanceError: nothing is there, a file is not JSON, a row is not a row, or an id comes twice.
-    """
-    if not path.exists():
-        raise InstanceError(f"{path}: no such file or folder", mend="Name a .json or .jsonl file, or a folder of them.")
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix in {".json", ".jsonl"})
-    instances = [instance for file in files for instance in _read_file(file)]
-    if not instances:
-        raise InstanceError(f"{path}: holds no rows", mend="Name a .json or .jsonl file, or a folder of them.")
-    seen: set[str] = set()
-    for instance in instances:
-        if instance.instance_id in seen:
-            raise InstanceError(f"{path}: the instance {instance.instance_id} comes twice", mend="Remove one of them.")
-        seen.add(instance.instance_id)
-    return instances
-
-
-def _read_file(path: Path) -> Iterator[Instance]:
-    if path.stat().st_size > MAX_ROW_FILE_BYTES:
-        raise InstanceError(f"{path}: larger than {MAX_ROW_FILE_BYTES} bytes", mend="Split the file.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InstanceError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    if path.suffix == ".jsonl":
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                yield _row(line, f"{path}:{number}")
-        return
-    document = _json(text, str(path))
-    rows = document if isinstance(document, list) else [document]
-    for number, row in enumerate(rows, start=1):
-        yield _validated(row, f"{path} (row {number})" if len(rows) > 1 else str(path))
-
-
-def _row(line: str, where: str) -> Instance:
-    return _validated(_json(line, where), where)
-
-
-def _json(text: str, where: str) -> JsonValue:
-    try:
-        value: JsonValue = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InstanceError(f"{where}: not JSON ({error.msg}, line {error.lineno} column {error.colno})") from error
-    return value
-
-
-def _validated(row: JsonValue, where: str) -> Instance:
-    try:
-        return Instance.model_validate(row)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "row"
-        raise InstanceError(f"{where}: {key}: {first['msg']}", mend="Compare with SWE-bench's row format.") from error

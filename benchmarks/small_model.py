@@ -35,7 +35,8 @@ from ostro.benchmarks.diffs import touched_paths
 from ostro.benchmarks.drive_instances import DEFAULT_HOME
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import grade
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.ostro_run import run_ostro
 from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.sandbox.git_process import must, run_git
@@ -122,7 +123,7 @@ def run_agent(instance: Instance, plan: Plan, scratch: Path) -> Measured:
     return Measured(
         instance_id=instance.instance_id,
         outcome=report.outcome if report else "",
-        resolved=bool(patch) and grade(instance, environment, patch, scratch / "grade").resolved,
+        resolved=bool(patch) and grade(instance, environment, patch, scratch / "grade").verdict == "resolved",
         patched=bool(patch),
         valid=not problem,
         steps=report.steps if report else 0,
@@ -152,7 +153,7 @@ def ask_once(instance: Instance, plan: Plan, scratch: Path) -> Measured:
     return Measured(
         instance_id=instance.instance_id,
         outcome="no_file" if content is None else "answered",
-        resolved=bool(patch) and grade(instance, environment, patch, scratch / "grade").resolved,
+        resolved=bool(patch) and grade(instance, environment, patch, scratch / "grade").verdict == "resolved",
         patched=bool(patch),
         valid=True,
         steps=1,

@@ -16,15 +16,17 @@ import tarfile
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pydantic import BaseModel
 
 from ostro.agent.errors import PreflightError
-from ostro.benchmarks.instance import FilesSource, SdistSource
+from ostro.benchmarks.instance import FilesSource, GitSource, SdistSource, Source
 from ostro.sandbox.git_process import must, run_git
-from ostro.sandbox.host_git import identity
+from ostro.sandbox.host_git import identity, prepare_base
+from ostro.sandbox.repository import inspect_repository
 
 KEY_DIGITS = 16
 PIP_TIMEOUT_S = 1800
@@ -83,7 +85,7 @@ def fetch_wheels(pins: Sequence[str], python: str, cache: Path) -> Path:
     return folder
 
 
-def unpack_source(source: FilesSource | SdistSource, into: Path, cache: Path) -> None:
+def unpack_source(source: Source, into: Path, cache: Path) -> None:
     """Write the base tree of a row into the existing, empty folder `into`.
 
     Raises:
@@ -91,10 +93,25 @@ def unpack_source(source: FilesSource | SdistSource, into: Path, cache: Path) ->
     """
     if isinstance(source, FilesSource):
         for name, text in source.files.items():
-            _write(into, name, text.encode(), executable=False)
+            _write(into, name, text.encode(), executable=text.startswith("#!"))
+        return
+    if isinstance(source, GitSource):
+        _unpack_commit(source, into)
         return
     with _fetch_sdist(source, cache).open("rb") as archive:
         unpack_archive(archive, into)
+
+
+def _unpack_commit(source: GitSource, into: Path) -> None:
+    """Write the tree of one commit, and nothing of what the repository holds besides."""
+    found = replace(inspect_repository(Path(source.repository)), head_commit=source.commit)
+    with tempfile.TemporaryDirectory(prefix="ostro-base-") as scratch:
+        base = prepare_base(found, Path(scratch, "base.git"), depth=1)
+        for arguments in (["read-tree", base.commit], ["checkout-index", "--all", "--force"]):
+            must(
+                run_git(arguments, git_dir=base.git_dir, work_tree=into, cwd=into, settings=["core.bare=false"]),
+                doing=f"{source.repository}: {source.commit} cannot be read",
+            )
 
 
 def commit_tree(tree: Path) -> None:

@@ -57,4 +57,6 @@ def text_of(value: JsonValue) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(text_of(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {text_of(item)}" for key, item in value.items()) + "}"
     return repr(value) if isinstance(value, str) else str(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -102,11 +101,14 @@ def _run(flags: dict[str, Any], out: Path | None, output: str, progress: Progres
 
 def make_repository(folder: Path) -> Path:
     """Copy the bundled repository to `folder` and commit it."""
+    from ostro.sandbox.git_process import must, run_git
+    from ostro.sandbox.host_git import identity
+
     shutil.copytree(BUNDLED / "repository", folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".gitignore").write_text("__pycache__/\n", "utf-8")
-    identity = ["-c", "user.name=Ostro demo", "-c", "user.email=demo@example.org", "-c", "commit.gpgsign=false"]
+    who = identity("Ostro demo", "demo@example.org")
     for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "Prices of parcels"]):
-        subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        must(run_git(arguments, cwd=folder, env=who), doing=f"{folder}: the demo's repository cannot be made")
     return folder
 
 

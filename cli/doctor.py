@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -99,10 +98,13 @@ def checks(settings: Settings, *, probe: bool) -> Iterator[Check]:
 
 def check_git() -> Check:
     """Whether the host has a git that is new enough."""
-    found = shutil.which("git")
-    if found is None:
-        return Check("git", "fail", "git is not installed", "sudo apt-get install git")
-    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    from ostro.sandbox.git_process import run_git
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        told = run_git(["version"]).line
+    except SandboxError as error:
+        return Check("git", "fail", str(error), "sudo apt-get install git")
     version = tuple(int(part) for part in re.findall(r"\d+", told)[:2])
     if version < OLDEST_GIT:
         return Check("git", "warn", f"{told} is older than what was tried", "Update git.")

@@ -20,6 +20,7 @@ from ostro.cli.options import examples
 
 COMMANDS = {
     "run": "Work on an issue; leave a tested patch on a branch.",
+    "resume": "Go on with a run that was killed, interrupted or stopped by a limit.",
     "demo": "The same on a bundled repository with a bundled scripted model.",
     "exec": "Run one command in the very sandbox that the agent gets.",
     "doctor": "Check this machine and the model endpoint.",
@@ -102,7 +103,8 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code: the console script."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)  # end as Ctrl-C does: work is kept, sandboxes are closed
     given = list(sys.argv[1:] if arguments is None else arguments)
     hold_streams()
     with watch_signals(), Boundary(given) as boundary:

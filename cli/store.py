@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.events import RunStarted
+from ostro.agent.record.lock import is_held
 from ostro.agent.record.trajectory import read_events
 
 REPORT = "report.json"
@@ -71,7 +72,9 @@ def logs_of(folder: Path) -> list[Path]:
 
 
 def is_working(folder: Path) -> bool:
-    """Whether some process still writes the run: it holds the lock of its log."""
+    """Whether some process still works on the run: it holds the lock of the folder, or of a log."""
+    if is_held(folder):
+        return True
     for log in logs_of(folder):
         try:
             with log.open("rb") as opened:

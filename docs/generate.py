@@ -14,8 +14,8 @@ import click
 
 from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.outcome import EXIT_CODES
+from ostro.agent.record.chain import SUM_DIGITS
 from ostro.agent.record.events import SCHEMA, Event
-from ostro.agent.record.trajectory import SUM_DIGITS
 from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
@@ -103,9 +103,10 @@ def trajectory_page() -> str:
         "One JSON object in UTF-8 with `type`, `seq` (from 0), `ts` (UTC), `mono` (seconds since the start), the",
         f"fields of its type, and last `sum`: the first {SUM_DIGITS} hexadecimal digits of the SHA-256 of the previous",
         "line's `sum` (nothing for the first line) followed by this line's JSON without its `sum`. A line is flushed",
-        "to the disk before its effect is relied on; a last line that was cut off by a crash is ignored, any other",
-        "damage is an error that names the line. An output that was shown in part lies whole, compressed, under",
-        "`outputs/`, and `full_output` names it.",
+        "to the disk before its effect is relied on. What a crash left behind the last whole line (a part of a line,",
+        "zeros, the last line once more) is left out by every reader, and moved into `trajectory.jsonl.torn-1` and so",
+        "on when the run goes on; any other damage is an error that names the line and its `seq`. An output that was",
+        "shown in part lies whole, compressed, under `outputs/`, and `full_output` names it.",
         "",
         "No secret is in it: known secret values are replaced before anything enters the history. All else is kept as",
         "it came, so treat a trajectory as untrusted text.",
@@ -122,7 +123,12 @@ def trajectory_page() -> str:
         meaning = " ".join((event.__doc__ or "").split("\n\n")[0].split())
         fields = ", ".join(f"`{name}`" for name in event.model_fields if name not in common)
         parts.append(f"| `{event.model_fields['type'].default}` | {meaning} | {fields} |")
-    parts += ["", f"The format's version is {SCHEMA}, in `schema_version` of `run_started`.", ""]
+    parts += [
+        "",
+        f"The format's version is {SCHEMA}, in `schema_version` of `run_started`; a log of another version is refused,",
+        "and the message names the version of Ostro that wrote it.",
+        "",
+    ]
     return "\n".join(parts)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -52,6 +53,7 @@ class AttachedSandbox(ABC):
         self._jobs = jobs.JobBook()
         self._closed = False
         self._cancelled = False
+        self._taken_over = False
 
     # What a backend supplies.
 
@@ -111,6 +113,11 @@ class AttachedSandbox(ABC):
     def _log_dir(self) -> str:
         """Folder inside for the logs of background jobs."""
         return "/tmp"  # noqa: S108  # inside the sandbox
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        """Folders inside, beside the workspace, whose small files a checkpoint holds."""
+        return ("/tmp",)  # noqa: S108  # inside the sandbox
 
     @property
     def _limits(self) -> Limits | None:
@@ -189,6 +196,11 @@ class AttachedSandbox(ABC):
             raise
         return sibling
 
+    @property
+    def taken_over(self) -> bool:
+        """See `Sandbox.taken_over`."""
+        return self._taken_over
+
     # Commands.
 
     @property
@@ -241,6 +253,10 @@ class AttachedSandbox(ABC):
         """See `Sandbox.jobs`."""
         return self._jobs.listing(self._request, self._talk().state_dir)
 
+    def remember_jobs(self, jobs: Sequence[Job]) -> None:
+        """See `Sandbox.remember_jobs`."""
+        self._jobs.remember(jobs)
+
     def stop(self, job_id: str) -> None:
         """See `Sandbox.stop`."""
         leader = self._jobs.running_leader(self._request, self._talk().state_dir, job_id)
@@ -270,11 +286,15 @@ class AttachedSandbox(ABC):
 
     def checkpoint(self, into: Path) -> Checkpoint:
         """See `Sandbox.checkpoint`."""
-        return snapshot.save(self._request, self._place, into)
+        return snapshot.save(self._request, self._place, self._session, into)
+
+    def digest(self) -> str:
+        """See `Sandbox.digest`."""
+        return snapshot.digest(self._request, self._place, self._session)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """See `Sandbox.restore`."""
-        snapshot.load(self._request, self.put, self._place, checkpoint)
+        self._talk().cwd = snapshot.load(self._request, self.put, self._place, self._session, checkpoint.path)
 
     # The shell behind it.
 
@@ -291,7 +311,13 @@ class AttachedSandbox(ABC):
             base_commit=self._spec.base_commit,
             host_git=self._spec.base_git,
             scratch=self._spec.state_dir,
+            kept=self._kept,
         )
+
+    @property
+    def _session(self) -> snapshot.Session:
+        shell = self._talk()
+        return snapshot.Session(shell.cwd, shell.variables)
 
     def _boot(self, cwd: str) -> None:
         self._channel = self._open_channel()

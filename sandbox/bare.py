@@ -75,6 +75,10 @@ class BareSandbox(AttachedSandbox):
     def _log_dir(self) -> str:
         return self._state_dir
 
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        return ()  # /tmp is the user's own here
+
     def _open_world(self) -> None:
         for name in ("workspace", "state", "home"):
             (self._folder / name).mkdir()

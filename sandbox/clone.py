@@ -174,6 +174,7 @@ def _update(folder: Path, source: str) -> None:
         settings=_CLONE_SETTINGS,
         env=_ALLOWED,
         users_own=True,
+        own_clone=True,
         timeout_s=CLONE_TIMEOUT_S,
     )
     _raise_for(told, source)
@@ -182,8 +183,11 @@ def _update(folder: Path, source: str) -> None:
     if remote is None:
         return
     doing = f"{folder}: the clone cannot be brought up to date"
-    must(run_git(["checkout", "--quiet", remote.removeprefix("origin/")], cwd=folder), doing=doing, mend=mend)
-    must(run_git(["merge", "--quiet", "--ff-only", remote], cwd=folder), doing=doing, mend=mend)
+    for arguments in (
+        ["checkout", "--quiet", remote.removeprefix("origin/")],
+        ["merge", "--quiet", "--ff-only", remote],
+    ):
+        must(run_git(arguments, cwd=folder, own_clone=True), doing=doing, mend=mend)
 
 
 def _default_branch(folder: Path) -> str | None:

@@ -81,6 +81,11 @@ class DockerSandbox(AttachedSandbox):
         """Content digest of the image in use, for the run's record; "" before `open`."""
         return self._image.id if self._image else ""
 
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        home = (config.HOME_DIR,) if self._spec.base_git is not None else ()
+        return (*super()._kept, *home)
+
     def _open_world(self) -> None:
         self._image = obtain_image(self._engine, self._image_name)
         unique = f"{LABEL}-{config.safe_name(self._spec.run_id)}-{secrets.token_hex(4)}"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
-from typing import Literal
 
-from ostro.sandbox.egress_rules import EgressEntry, EgressRules, Upstream, canonical_host, refused_address
-from ostro.sandbox.egress_wire import BadRequestError, Request, hello_size, parse_request, server_name
-
-Verdict = Literal["allowed", "refused", "failed"]
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+from ostro.sandbox.egress_connect import CHUNK, Denied, Streams, Verdict, connect, connect_upstream, open_tunnel
+from ostro.sandbox.egress_rules import EgressRules, Upstream, canonical_host, is_address
+from ostro.sandbox.egress_wire import (
+    BadRequestError,
+    Request,
+    closing_answer,
+    hello_fault,
+    hello_size,
+    parse_request,
+)
 
 HEAD_BYTES = 16 * 1024
-_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,6 @@ class EgressRecord:
         return f"{self.verdict} {self.host}:{self.port} ({self.reason}), {self.received_bytes} bytes"
 
 
-class _Denied(Exception):  # noqa: N818  # carries an answer for the client, not a fault of ours
-    def __init__(self, status: str, verdict: Verdict, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.verdict: Verdict = verdict
-
-
 class Exchange:
     """Serves one client of the proxy.
 
@@ -109,7 +103,7 @@ class Exchange:
         except (BadRequestError, asyncio.LimitOverrunError) as error:
             await self._refuse("400 Bad Request", str(error))
             record = replace(record, verdict="refused", reason=str(error))
-        except _Denied as denied:
+        except Denied as denied:
             await self._refuse(denied.status, str(denied))
             record = replace(record, verdict=denied.verdict, reason=str(denied))
         except OSError as error:  # TimeoutError is one
@@ -121,19 +115,20 @@ class Exchange:
     async def _fulfil(self, request: Request, record: EgressRecord) -> EgressRecord:
         entry = self._rules.entry_for(record.host, record.port)
         if entry is None:
-            raise _Denied("403 Forbidden", "refused", f"{record.host}:{record.port} is not on the allow-list")
+            what = "an address; names alone can be" if is_address(record.host) else "not"
+            raise Denied("403 Forbidden", "refused", f"{record.host}:{record.port} is {what} on the allow-list")
         upstream = self._rules.upstream_for(record.host, record.port)
         async with asyncio.timeout(self._limits.connect_s):
             if upstream is None:
-                origin, address = await _connect(entry, record.port)
+                origin, address = await connect(entry, record.port)
             else:
-                origin, address = await _connect_to(upstream), f"via {upstream.host}:{upstream.port}"
+                origin, address = await connect_upstream(upstream), f"via {upstream.host}:{upstream.port}"
             try:
                 first = await self._opening(request, record, upstream, origin)
             except BaseException:
                 origin[1].close()
                 raise
-        await self._pump(origin, first)
+        await self._pump(origin, first, tunnel=request.tunnel)
         return replace(record, verdict="allowed", reason=entry.source, address=address)
 
     async def _opening(
@@ -144,7 +139,7 @@ class Exchange:
         if not request.tunnel:
             return request.absolute(authorization) if upstream else request.forward
         if upstream:
-            await _open_tunnel(origin, f"{record.host}:{record.port}", authorization)
+            await open_tunnel(origin, f"{record.host}:{record.port}", authorization)
         return await self._tunnel_hello(record.host)
 
     async def _tunnel_hello(self, host: str) -> bytes:
@@ -155,19 +150,19 @@ class Exchange:
         start = await self._reader.readexactly(5)
         size = hello_size(start)
         if size is None:
-            raise _Denied("", "refused", "the tunnel does not carry TLS")
+            raise Denied("", "refused", "the tunnel does not carry TLS")
         hello = start + await self._reader.readexactly(size - len(start))
-        if not _is_address(host) and server_name(hello) != host:
-            raise _Denied("", "refused", f"the TLS client asks for {server_name(hello)!r} instead")
+        if not is_address(host) and (fault := hello_fault(hello, host)):
+            raise Denied("", "refused", fault)
         return hello
 
-    async def _pump(self, origin: Streams, first: bytes) -> None:
-        """Copy both ways until the origin has ended, or a limit is reached."""
+    async def _pump(self, origin: Streams, first: bytes, *, tunnel: bool) -> None:
+        """Copy both ways until the origin has ended, or a limit is reached; of a fetch only the answer."""
         self._moved_at = time.monotonic()
         origin[1].write(first)
         self._count_sent(len(first))
-        downward = asyncio.create_task(self._copy(origin[0], self._writer, self._count_received))
-        upward = asyncio.create_task(self._upward(origin[1]))
+        downward = asyncio.create_task(self._downward(origin[0], tunnel=tunnel))
+        upward = asyncio.create_task(self._upward(origin[1], tunnel=tunnel))
         tasks = {downward, upward, asyncio.create_task(self._watch())}
         pending = tasks
         try:
@@ -182,36 +177,54 @@ class Exchange:
             await asyncio.gather(*tasks, return_exceptions=True)
             origin[1].close()
 
-    async def _upward(self, origin: asyncio.StreamWriter) -> None:
-        await self._copy(self._reader, origin, self._count_sent)
+    async def _downward(self, origin: asyncio.StreamReader, *, tunnel: bool) -> None:
+        if not tunnel:
+            await self._answer_head(origin)
+        await self._copy(origin, self._writer, self._count_received)
+
+    async def _answer_head(self, origin: asyncio.StreamReader) -> None:
+        """Pass the head of an answer on, so changed that the client sends no second request on this connection."""
+        try:
+            answer = closing_answer(await origin.readuntil(b"\r\n\r\n"))
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, BadRequestError) as error:
+            raise Denied("502 Bad Gateway", "failed", "the origin gave no HTTP answer") from error
+        self._moved_at = time.monotonic()
+        self._count_received(len(answer))
+        self._writer.write(answer)
+        await self._writer.drain()
+
+    async def _upward(self, origin: asyncio.StreamWriter, *, tunnel: bool) -> None:
+        # What follows a fetch could be a request for another host, which the next proxy or server would serve.
+        await self._copy(self._reader, origin if tunnel else None, self._count_sent)
         if origin.can_write_eof():
             origin.write_eof()
 
     async def _copy(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, count: Callable[[int], None]
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter | None, count: Callable[[int], None]
     ) -> None:
-        while data := await source.read(_CHUNK):
+        while data := await source.read(CHUNK):
             self._moved_at = time.monotonic()
             count(len(data))
-            target.write(data)
-            await target.drain()
+            if target is not None:
+                target.write(data)
+                await target.drain()
 
     def _count_sent(self, size: int) -> None:
         self._sent += size
         if self._sent > self._limits.sent_bytes:
-            raise _Denied("", "refused", f"more than {self._limits.sent_bytes} bytes sent")
+            raise Denied("", "refused", f"more than {self._limits.sent_bytes} bytes sent")
 
     def _count_received(self, size: int) -> None:
         self._received += size
         if not self._charge(size):
-            raise _Denied("", "refused", f"more than {self._limits.received_bytes} bytes received")
+            raise Denied("", "refused", f"more than {self._limits.received_bytes} bytes received")
 
     async def _watch(self) -> None:
         """End the exchange when it idles or outlives its time."""
         ends_at = time.monotonic() + self._limits.connection_s
         while (left := min(ends_at, self._moved_at + self._limits.idle_s) - time.monotonic()) > 0:
             await asyncio.sleep(left)
-        raise _Denied("", "failed", "the connection idled or lasted too long")
+        raise Denied("", "failed", "the connection idled or lasted too long")
 
     async def _refuse(self, status: str, reason: str) -> None:
         if not status or self._tunnelling or self._received or self._writer.is_closing():
@@ -222,54 +235,3 @@ class Exchange:
             self._writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
             async with asyncio.timeout(1.0):
                 await self._writer.drain()
-
-
-async def _connect(entry: EgressEntry, port: int) -> tuple[Streams, str]:
-    """Resolve on the host and connect to the first address that may be reached and answers."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(entry.host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise _Denied("502 Bad Gateway", "failed", f"{entry.host} has no address here ({error})") from error
-    denial = _Denied("502 Bad Gateway", "failed", f"{entry.host} has no address here")
-    for info in found:
-        address = str(info[4][0])
-        if not entry.private and (why := refused_address(address)):
-            denial = _Denied("403 Forbidden", "refused", f"{entry.host} leads to {address}: {why}")
-            continue
-        try:
-            return await asyncio.open_connection(address, port, limit=_CHUNK), address
-        except OSError as error:
-            denial = _Denied("502 Bad Gateway", "failed", f"{address}: {error}")
-    raise denial
-
-
-async def _connect_to(upstream: Upstream) -> Streams:
-    """Connect to the host's own proxy, which resolves the names itself."""
-    import ssl
-
-    context = ssl.create_default_context() if upstream.tls else None
-    try:
-        return await asyncio.open_connection(upstream.host, upstream.port, ssl=context)
-    except OSError as error:
-        reason = f"the proxy of this host, {upstream.host}:{upstream.port}: {error}"
-        raise _Denied("502 Bad Gateway", "failed", reason) from error
-
-
-async def _open_tunnel(proxy: Streams, target: str, authorization: str) -> None:
-    proof = f"Proxy-Authorization: {authorization}\r\n" if authorization else ""
-    proxy[1].write(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{proof}\r\n".encode("latin-1"))
-    try:
-        head = await proxy[0].readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise _Denied("502 Bad Gateway", "failed", "the proxy of this host gave no answer") from error
-    if head.split(b" ", 2)[1:2] != [b"200"]:
-        answer = head.split(b"\r\n", 1)[0][:80].decode("latin-1")
-        raise _Denied("502 Bad Gateway", "failed", f"the proxy of this host answered {answer!r}")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

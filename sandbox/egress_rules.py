@@ -1,6 +1,7 @@
 """Which hosts the egress proxy (sandbox/egress.py) reaches, and which addresses it never does.
 
-Names are allowed one by one, with their ports; addresses are judged after the host has resolved a name, so
+Names are allowed one by one, exactly, with their ports: no patterns, and a name below an allowed one is another name.
+Addresses are judged after the host has resolved a name, so
 that a name which points into a private network leads nowhere. Only an entry that comes from the host's own
 settings (its package index, its registry) may be private.
 """
@@ -43,9 +44,11 @@ _REFUSED_NETWORKS = tuple(
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",  # metadata of Azure, a public address; those of other clouds lie in the blocks below
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
+        "192.88.99.0/24",
         "192.168.0.0/16",
         "198.18.0.0/15",
         "224.0.0.0/4",
@@ -59,6 +62,7 @@ _REFUSED_NETWORKS = tuple(
         "ff00::/8",
     )
 )
+_ISATAP = 0x0000_5EFE  # RFC 5214 §6.1, without the bits that say "universal" and "group"
 _NAT64 = ip_network("64:ff9b::/96")
 
 
@@ -126,10 +130,19 @@ def canonical_host(host: str) -> str:
     return host.lower().rstrip(".").removeprefix("[").removesuffix("]")
 
 
+def is_address(host: str) -> bool:
+    """Whether a canonical host is an IP address rather than a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def refused_address(text: str) -> str:
     """Say why an address is not to be reached: "private", "this machine"; "" when it may be.
 
-    Addresses that carry an IPv4 one inside (mapped, 6to4, Teredo, NAT64) are judged by that one too.
+    Addresses that carry an IPv4 one inside (mapped, 6to4, Teredo, NAT64, ISATAP) are judged by that one too.
     """
     address = ip_address(text.partition("%")[0])
     if any(_in_refused_network(part) for part in (address, *_embedded(address))):
@@ -145,7 +158,7 @@ def _embedded(address: IPv4Address | IPv6Address) -> tuple[IPv4Address, ...]:
     if isinstance(address, IPv4Address):
         return ()
     found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64:
+    if address in _NAT64 or (int(address) >> 32) & 0xFCFF_FFFF == _ISATAP:
         found.append(IPv4Address(int(address) & 0xFFFF_FFFF))
     return tuple(inner for inner in found if inner is not None)
 

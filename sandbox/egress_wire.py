@@ -5,6 +5,7 @@ Pure functions on bytes; sandbox/egress.py does the talking.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -12,11 +13,18 @@ _HOP_BY_HOP = frozenset(
     {"connection", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"}
 )
 _BODY_HEADERS = frozenset({"content-length", "transfer-encoding"})
+_OF_THE_CONNECTION = frozenset({b"connection", b"keep-alive", b"proxy-connection"})
 _FETCHING = frozenset({"GET", "HEAD"})
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_TARGET = re.compile(r"[\x21-\x7e]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""All but the tab: what one program takes for the end of a line, another for a part of it."""
+
 _RECORD_HEADER = 5
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _SERVER_NAME = 0
+_ENCRYPTED_HELLO = 0xFE0D
 
 
 class BadRequestError(ValueError):
@@ -52,10 +60,12 @@ def parse_request(head: bytes) -> Request:
     Raises:
         BadRequestError: malformed, not CONNECT or an absolute http URL, or a fetch with a body.
     """
-    lines = head.decode("latin-1").split("\r\n")
+    lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    if any(_CONTROL.search(line) for line in lines):
+        raise BadRequestError("a control character in the head of the request")
     method, _, rest = lines[0].partition(" ")
     target, _, version = rest.rpartition(" ")
-    if version not in {"HTTP/1.0", "HTTP/1.1"} or not target:
+    if version not in {"HTTP/1.0", "HTTP/1.1"} or not _TARGET.fullmatch(target):
         raise BadRequestError("not an HTTP/1.1 request line")
     if method == "CONNECT":
         host, port = _authority(target, default=0)
@@ -72,10 +82,13 @@ def _fetch(method: str, target: str, header_lines: list[str]) -> Request:
     host, port = _authority(parts.netloc, default=80)
     kept: list[str] = []
     for line in header_lines:
-        name = line.partition(":")[0].strip().lower()
-        if name in _BODY_HEADERS and line.partition(":")[2].strip() != "0":
-            raise BadRequestError("a request with a body is not forwarded")
-        if line and name not in _HOP_BY_HOP:
+        name, colon, value = line.partition(":")
+        if not colon or not _TOKEN.fullmatch(name):
+            raise BadRequestError(f"not a header line: {line[:80]!r}")
+        if name.lower() in _BODY_HEADERS:
+            if value.strip() != "0":
+                raise BadRequestError("a request with a body is not forwarded")
+        elif name.lower() not in _HOP_BY_HOP:
             kept.append(line)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     first = [f"{method} {path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
@@ -88,7 +101,7 @@ def _authority(text: str, *, default: int) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise BadRequestError(f"bad host or port: {text[:80]!r}") from error
-    if not host or not host.isascii() or parts.path or not (port or default):
+    if not host or not host.isascii() or set("@/\\?#") & set(text) or not (port or default):
         raise BadRequestError(f"bad host or port: {text[:80]!r}")
     return host, port or default
 
@@ -100,25 +113,59 @@ def hello_size(start: bytes) -> int | None:
     return _RECORD_HEADER + int.from_bytes(start[3:5], "big")
 
 
-def server_name(record: bytes) -> str | None:
-    """Return the host that a TLS ClientHello asks for (RFC 8446 §4.1.2, RFC 6066 §3), None when it names none.
+def hello_fault(record: bytes, host: str) -> str:
+    """Say why a tunnel to `host` must not begin with this TLS record; "" when it may.
 
     A client that may reach one host of a content network could otherwise ask it for another one's pages.
     """
+    if any(kind == _ENCRYPTED_HELLO for kind, _ in _extensions(record)):
+        return "the TLS client hides which host it asks for (encrypted hello)"
+    name = server_name(record)
+    return "" if name == host else f"the TLS client asks for {name!r} instead"
+
+
+def server_name(record: bytes) -> str | None:
+    """Return the host that a TLS ClientHello asks for, None when it names none, or several.
+
+    RFC 8446 §4.1.2, RFC 6066 §3.
+    """
+    bodies = [body for kind, body in _extensions(record) if kind == _SERVER_NAME]
+    if len(bodies) != 1:
+        return None
+    names = _Reader(bodies[0])
+    listed = _Reader(names.take(names.number(2)))
+    kind, name = listed.number(1), listed.take(listed.number(2))
+    if kind != 0 or listed.left or names.left:
+        return None
+    return name.decode("ascii", "replace").lower() or None
+
+
+def _extensions(record: bytes) -> list[tuple[int, bytes]]:
     reader = _Reader(record[_RECORD_HEADER:])
     if reader.take(1)[:1] != bytes([_CLIENT_HELLO]):
-        return None
+        return []
     reader.take(3 + 2 + 32)  # length, version, random
     reader.take(reader.number(1))  # session id
     reader.take(reader.number(2))  # cipher suites
     reader.take(reader.number(1))  # compression methods
     extensions = _Reader(reader.take(reader.number(2)))
+    found: list[tuple[int, bytes]] = []
     while extensions.left:
-        kind, body = extensions.number(2), _Reader(extensions.take(extensions.number(2)))
-        if kind == _SERVER_NAME:
-            body.take(2 + 1)  # length of the list, type of the name
-            return body.take(body.number(2)).decode("ascii", "replace").lower() or None
-    return None
+        found.append((extensions.number(2), extensions.take(extensions.number(2))))
+    return found
+
+
+def closing_answer(head: bytes) -> bytes:
+    """Return the head of an HTTP answer with `Connection: close` in the place of what it said of the connection.
+
+    Raises:
+        BadRequestError: it is none.
+    """
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not first.startswith(b"HTTP/1."):
+        raise BadRequestError("not an HTTP/1.1 answer")
+    kept = [line for line in lines if line.partition(b":")[0].strip().lower() not in _OF_THE_CONNECTION]
+    return b"\r\n".join([first, *kept, b"Connection: close", b"", b""])
 
 
 class _Reader:

@@ -31,8 +31,6 @@ Backend = Literal["docker", "local", "none"]
 _FORMAT = 1
 """Part of every key: a new way to prepare makes the old results unused."""
 
-_CACHES = ("__pycache__/", ".pytest_cache/", ".ruff_cache/", ".mypy_cache/")
-
 _NATIVE = re.compile(r".*\.(pyx|pxd|c|cc|cpp|cxx|h|hpp|rs|f90|go)")
 _NOT_DEPENDENCIES = re.compile(r"(.*/)?(\.?devcontainer\.json|Dockerfile[^/]*)")
 
@@ -123,7 +121,6 @@ def prepare_environment(
     """
     if backend == "none":
         return Environment(notes=("sandbox none: the tools of this machine serve, nothing is prepared",))
-    exclude_from_patches(base.git_dir)
     files = read_base(base.git_dir, base.commit)
     language = detect_language(files.tree)
     maker_of = docker_maker if backend == "docker" else local_maker
@@ -202,8 +199,8 @@ def environment_key(identity: str, commands: tuple[str, ...], files: BaseFiles) 
     return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:20]
 
 
-def exclude_from_patches(git_dir: Path, paths: tuple[str, ...] = ()) -> None:
-    """Add interpreter caches and exact paths to the base repository's own exclude file.
+def exclude_from_patches(git_dir: Path, paths: tuple[str, ...]) -> None:
+    """Add exact paths to the base repository's own exclude file.
 
     Every patch is taken with it (sandbox/patch.py), so what is named there is in none. Tracked files are not touched.
     """
@@ -211,5 +208,5 @@ def exclude_from_patches(git_dir: Path, paths: tuple[str, ...] = ()) -> None:
     target.parent.mkdir(exist_ok=True)
     before = target.read_text("utf-8") if target.exists() else ""
     escaped = ("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", path) for path in paths)
-    fresh = [line for line in (*_CACHES, *escaped) if line not in before.splitlines()]
+    fresh = [line for line in escaped if line not in before.splitlines()]
     target.write_text("".join(f"{line}\n" for line in [*before.splitlines(), *fresh]), "utf-8")

@@ -7,6 +7,8 @@ commands do so with plain git, 59 with every `-c` flag that exists). So the room
 - In a repository that somebody else wrote, only commands that never start a program: rev-parse, symbolic-ref,
   config, for-each-ref, update-ref (with the hooks path switched off).
 - Everything else runs in a git directory made here (`pristine_git_dir`) that borrows the objects of the other one.
+
+git_guard.py checks both before each process; the linter lets no other module start one.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.sandbox.git_guard import check_place
 from ostro.sandbox.protocol import RepositoryError, SandboxError
 
 GIT_TIMEOUT_S = 300.0
@@ -128,6 +131,7 @@ def run_git(
     env: Mapping[str, str] | None = None,
     stdin: bytes | None = None,
     users_own: bool = False,
+    own_clone: bool = False,
     timeout_s: float = GIT_TIMEOUT_S,
 ) -> GitResult:
     """Run one git command with everything off that could start another program; never raises for its exit code.
@@ -141,12 +145,15 @@ def run_git(
         env: further variables.
         stdin: bytes for standard input; nothing otherwise.
         users_own: read the user's configuration and pass on what reaching a remote with their credentials needs.
+        own_clone: it runs in a clone that Ostro made and only the user writes, so its configuration is trusted.
         timeout_s: seconds after which the command is ended.
 
     Raises:
         SandboxError: git is not installed (`unavailable`).
-        RepositoryError: the time limit ended the command.
+        RepositoryError: the time limit ended the command, or it could start a program (git_guard.py).
     """
+    if not own_clone:
+        check_place(args, git_dir=git_dir, cwd=cwd)
     flags = _SETTINGS if users_own else _SETTINGS + _CLOSED
     command = ["git", "--no-pager"]
     for setting in (*flags, *settings):

@@ -160,6 +160,13 @@ class PatchedTree:
         fields = raw.split(b"\0")[:-1]
         return [_change(about, path) for about, path in zip(fields[::2], fields[1::2], strict=True)]
 
+    def links(self) -> dict[bytes, str]:
+        """Return path -> blob id of every symbolic link of the patched tree."""
+        told = run_git(["ls-files", "--stage", "-z"], git_dir=self.git_dir)
+        entries = must(told, doing="the patched tree cannot be listed").stdout.split(b"\0")
+        found = (entry.partition(b"\t") for entry in entries if entry.startswith(b"120000 "))
+        return {path: about.split(b" ")[1].decode("ascii") for about, _, path in found}
+
     def restore(self, changes: Iterable[Change]) -> None:
         """Give these paths back what they have in the base."""
         zero = "0" * len(self.base.tree)

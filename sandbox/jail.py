@@ -7,6 +7,7 @@ Not seen: any home, /root, /var, /run, other mounts, the host's processes and ne
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,8 @@ STUBS = {
     "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "/etc/hostname": "ostro\n",
 }
+
+_SECCOMP_START = Path(__file__).with_name("seccomp_start.py")
 
 Kind = Literal["ro", "rw", "link", "tmpfs"]
 
@@ -135,9 +138,15 @@ class Stage:
 
 
 def bwrap_argv(
-    program: str, mounts: Iterable[Mount], environment: dict[str, str], workdir: str, command: Sequence[str]
+    program: str,
+    mounts: Iterable[Mount],
+    environment: dict[str, str],
+    workdir: str,
+    command: Sequence[str],
+    *,
+    seccomp: int | None = None,
 ) -> list[str]:
-    """Return the command line for bubblewrap 0.8 or later."""
+    """Return the command line for bubblewrap 0.8 or later; it reads a filter from the descriptor `seccomp`."""
     argv = [
         program,
         "--unshare-all",
@@ -149,6 +158,7 @@ def bwrap_argv(
         "--as-pid-1",
     ]
     argv += ["--cap-drop", "ALL", "--uid", str(INSIDE_ID), "--gid", str(INSIDE_ID), "--hostname", "ostro"]
+    argv += ["--seccomp", str(seccomp)] if seccomp is not None else []
     argv += ["--proc", "/proc", "--dev", "/dev"]
     for mount in mounts:
         if mount.kind == "ro":
@@ -181,6 +191,11 @@ def unshare_argv(
         "unshare", "--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup",
         "--fork", "--kill-child=KILL", "sh", "-ec", script,
     ]  # fmt: skip
+
+
+def filtered_argv(command: Sequence[str], seccomp: int) -> list[str]:
+    """Return the command line that puts itself under the filter in the descriptor `seccomp` and becomes `command`."""
+    return [sys.executable, "-I", "-S", str(_SECCOMP_START), str(seccomp), *command]
 
 
 def _mount_script(mounts: Iterable[Mount], root: str, workdir: str, command: Sequence[str]) -> list[str]:

@@ -7,10 +7,12 @@ util-linux. Each is tried for real by running `true` in it; when all fail that i
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
@@ -22,6 +24,7 @@ from ostro.sandbox.attached import AttachedSandbox
 from ostro.sandbox.jail import Mount
 from ostro.sandbox.pipes import PipeChannel, end_process, first_process, start_process
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, SandboxError, SandboxName, SandboxSpec
+from ostro.sandbox.seccomp import own_filter
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 
 PROXY_SOCKET = "/ostro/proxy.sock"
@@ -46,9 +49,25 @@ class Means:
     program: str = ""
 
     def argv(
-        self, mounts: Sequence[Mount], environment: dict[str, str], workdir: str, command: Sequence[str], root: Path
+        self,
+        mounts: Sequence[Mount],
+        environment: dict[str, str],
+        workdir: str,
+        command: Sequence[str],
+        root: Path,
+        *,
+        seccomp: int | None = None,
     ) -> list[str]:
-        """Return the command line that runs `command` as the first process of an isolated world."""
+        """Return the command line that runs `command` as the first process of an isolated world.
+
+        Args:
+            mounts: what is to be seen inside.
+            environment: all variables of `command`.
+            workdir: where it starts.
+            command: a program inside and its arguments.
+            root: an empty folder of the host, for util-linux to build in.
+            seccomp: descriptor that `seccomp_filter` can be read from.
+        """
         stage: jail.Stage | None = None
         if os.geteuid() == 0:
             stage = jail.Stage(NOBODY)
@@ -56,10 +75,33 @@ class Means:
             root = stage.show_path(root)
         if self.program:
             program = stage.show_program(Path(self.program)) if stage else self.program
-            argv = jail.bwrap_argv(program, mounts, environment, workdir, command)
+            argv = jail.bwrap_argv(program, mounts, environment, workdir, command, seccomp=seccomp)
         else:
             argv = jail.unshare_argv(mounts, environment, workdir, command, root=root)
-        return stage.argv(argv) if stage else argv
+        argv = stage.argv(argv) if stage else argv
+        return argv if self.program or seccomp is None else jail.filtered_argv(argv, seccomp)
+
+    @property
+    def filter_kind(self) -> str:
+        """What the filter of system calls covers, for people."""
+        if own_filter() is None:
+            return f"no seccomp filter for {platform.machine()}"
+        return "seccomp filter" if self.program else "seccomp filter except mount calls"
+
+    @contextmanager
+    def seccomp_filter(self) -> Generator[int | None]:
+        """Hold a descriptor with the filter for `argv` open; None where none is known for this processor."""
+        program = own_filter(during_setup=not self.program)
+        if program is None:
+            yield None
+            return
+        descriptor = os.memfd_create("seccomp")
+        try:
+            os.write(descriptor, program)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def find_means(only: SandboxName | None = None) -> Means:
@@ -119,16 +161,27 @@ def _probe(means: Means) -> str | None:
         root.mkdir()
         jail.write_stubs(folder / "etc")
         mounts = [*jail.system_mounts(folder / "etc"), Mount("tmpfs", "/tmp", size_bytes=1024 * 1024)]  # noqa: S108
-        argv = means.argv(mounts, {"PATH": "/usr/bin:/bin"}, "/", ["true"], root)
         try:
-            done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_S, check=False, cwd="/"
-            )
+            with means.seccomp_filter() as seccomp:
+                argv = means.argv(mounts, {"PATH": "/usr/bin:/bin"}, "/", ["true"], root, seccomp=seccomp)
+                done = subprocess.run(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=PROBE_S,
+                    check=False,
+                    cwd="/",
+                    pass_fds=_present(seccomp),
+                )
         except (OSError, subprocess.TimeoutExpired) as failed:
             return str(failed)
     if done.returncode == 0:
         return None
     return done.stderr.decode("utf-8", "replace").strip()[-300:] or f"exit code {done.returncode}"
+
+
+def _present(descriptor: int | None) -> tuple[int, ...]:
+    return () if descriptor is None else (descriptor,)
 
 
 class LocalSandbox(AttachedSandbox):
@@ -159,7 +212,8 @@ class LocalSandbox(AttachedSandbox):
         limits = self._spec.limits
         network = "network through the proxy only" if self._spec.network else "no network"
         return (
-            f"{self.name} (namespaces of this machine), {network}, {limits.processes} processes, watched: "
+            f"{self.name} (namespaces of this machine), {network}, {self._means.filter_kind}, "
+            f"{limits.processes} processes, watched: "
             f"{limits.memory_bytes // 1024**2} MiB of memory, {limits.workspace_bytes // 1024**2} MiB of workspace"
         )
 
@@ -183,10 +237,11 @@ class LocalSandbox(AttachedSandbox):
         environment = base_environment(self._spec)
         if self._environment_folder is not None:
             environment["PATH"] = f"{ENVIRONMENT_DIR}/bin:{environment['PATH']}"
-        argv = self._means.argv(
-            self._mounts(), environment, self.workdir, boot_argv(), self._spec.state_dir.absolute() / "root"
-        )
-        self._process = start_process(argv, {"PATH": os.environ.get("PATH", os.defpath)}, Path("/"), mend=MEND)
+        root = self._spec.state_dir.absolute() / "root"
+        with self._means.seccomp_filter() as seccomp:
+            argv = self._means.argv(self._mounts(), environment, self.workdir, boot_argv(), root, seccomp=seccomp)
+            outer = {"PATH": os.environ.get("PATH", os.defpath)}
+            self._process = start_process(argv, outer, Path("/"), mend=MEND, pass_fds=_present(seccomp))
         return PipeChannel(self._process)
 
     def _panic(self) -> None:

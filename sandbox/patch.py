@@ -62,7 +62,7 @@ mkdir -p {state}/objects
 [ -n {commit} ] && b={commit} || read -r b <{state}/base || exit {failed}
 [ -s {state}/index ] || git {quiet} read-tree "$b" 2>{state}/said || exit {failed}
 """
-"""Points git at the private index of the workspace; `$b` is the base. Also used by sandbox/snapshot.py."""
+"""Points git at the private index of the workspace; `$b` is the base. Also used by checkpoints."""
 
 # A nested repository without a commit makes `add` refuse everything: then file by file, without the nested ones.
 ADD_ALL = """if ! git {quiet} add -A --ignore-errors . >/dev/null 2>{state}/said; then
@@ -97,8 +97,8 @@ def take(run: Run, place: Place, max_bytes: int = MAX_PATCH_BYTES) -> bytes:
     return done.output.head
 
 
-def script(text: str, place: Place) -> str:
-    """Fill in a script made of `PRIVATE_GIT`, `ADD_ALL` and others."""
+def script(text: str, place: Place, **more: str) -> str:
+    """Fill in a script made of `PRIVATE_GIT`, `ADD_ALL` and others; `more` are fields of those others."""
     ignore = shlex.quote(f"{place.state_dir}/ignore")
     return text.format(
         base=shlex.quote(place.base_git or f"{place.state_dir}/base.git"),
@@ -113,6 +113,7 @@ def script(text: str, place: Place) -> str:
         no_git=NO_GIT,
         failed=_FAILED,
         full=_FULL,
+        **more,
     )
 
 

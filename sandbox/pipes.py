@@ -91,14 +91,16 @@ class PipeChannel:
                     stream.close()
 
 
-def start_process(argv: list[str], environment: dict[str, str], cwd: Path, *, mend: str) -> subprocess.Popen[bytes]:
-    """Start the first process of a sandbox with three pipes, in a session of its own.
+def start_process(
+    argv: list[str], environment: dict[str, str], cwd: Path, *, mend: str, pass_fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start the first process of a sandbox with three pipes and `pass_fds`, in a session of its own.
 
     Raises:
         SandboxError: `unavailable`, the program cannot be run.
     """
     try:
-        return _starter().submit(_start, argv, environment, cwd).result()
+        return _starter().submit(_start, argv, environment, cwd, pass_fds).result()
     except OSError as failed:
         raise SandboxError(f"{argv[0]} could not be started: {failed}", kind="unavailable", mend=mend) from failed
 
@@ -109,7 +111,9 @@ def _starter() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="ostro-start")
 
 
-def _start(argv: list[str], environment: dict[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+def _start(
+    argv: list[str], environment: dict[str, str], cwd: Path, pass_fds: tuple[int, ...]
+) -> subprocess.Popen[bytes]:
     """Start `argv` with default signals: what `nohup` or a shell's `&` ignores would stay ignored in every command."""
     ignored = [
         name for name in ("HUP", "INT", "QUIT") if signal.getsignal(signal.Signals[f"SIG{name}"]) is signal.SIG_IGN
@@ -123,6 +127,7 @@ def _start(argv: list[str], environment: dict[str, str], cwd: Path) -> subproces
         env=environment,
         cwd=cwd,
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

@@ -6,7 +6,7 @@ world and share everything above it (sandbox/shell.py). Nothing here knows of mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
@@ -140,11 +140,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A snapshot of the workspace, kept on the host.
+    """A snapshot of workspace and session, kept on the host.
 
     Attributes:
         path: the archive.
-        digest: sha256 of the workspace content that it holds.
+        digest: sha256 of the workspace content that it stands for; neither `.git` nor the session counts.
     """
 
     path: Path
@@ -181,6 +181,8 @@ class SandboxSpec:
         network: the unix socket of an egress proxy, or None for no network at all.
         writable_environment: `ENVIRONMENT_DIR` can be written: only while it is being prepared.
         state_dir: host folder for what the backend keeps of this sandbox (spools, local trees).
+        take_over: go on in the world that an ended process left under this `run_id` and `state_dir`, if it survives
+            whole (`Sandbox.taken_over` says so); else start a fresh one, and remove what is left of the old.
     """
 
     run_id: str
@@ -194,6 +196,7 @@ class SandboxSpec:
     network: Path | None = None
     writable_environment: bool = False
     limits: Limits = field(default_factory=Limits)
+    take_over: bool = False
 
 
 class Channel(Protocol):
@@ -248,6 +251,14 @@ class Sandbox(Protocol):
         """One line for people: backend, image, limits, what is off."""
         ...
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether this is the world of an ended process (`SandboxSpec.take_over`), its workspace as that left it.
+
+        The session's directory and variables and /tmp are lost all the same: `restore` brings them back.
+        """
+        ...
+
     def run(
         self,
         command: str,
@@ -281,6 +292,10 @@ class Sandbox(Protocol):
 
     def jobs(self) -> list[Job]:
         """Return the background jobs, with the exit code of each that has ended."""
+        ...
+
+    def remember_jobs(self, jobs: Sequence[Job]) -> None:
+        """Take up the background jobs that an ended process started here, in their order; they count as killed."""
         ...
 
     def stop(self, job_id: str) -> None:
@@ -320,11 +335,19 @@ class Sandbox(Protocol):
         ...
 
     def checkpoint(self, into: Path) -> Checkpoint:
-        """Save the workspace (tracked, new, and small ignored files) into the host folder `into`."""
+        """Save workspace and session into the host folder `into`; on its disk when this returns.
+
+        Of the workspace what differs from the base, and small ignored files; of the session its directory, its
+        variables and the small files of /tmp.
+        """
+        ...
+
+    def digest(self) -> str:
+        """Return the digest of the workspace as it is, the one that a checkpoint made now would have."""
         ...
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Make the workspace what it was at the checkpoint."""
+        """Make workspace and session what they were at the checkpoint, also in another sandbox of the same base."""
         ...
 
     def fork(self, run_id: str, state_dir: Path) -> Sandbox:

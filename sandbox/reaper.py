@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,26 +97,27 @@ def write_owner(folder: Path) -> None:
     (folder / OWNER_FILE).write_text(json.dumps(asdict(current_owner())) + "\n", encoding="utf-8")
 
 
-def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped:
+def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()) -> Reaped:
     """Remove every leftover that can be reached: folders, and containers where an engine answers.
 
     Args:
         sandboxes: OSTRO_HOME/sandboxes, the parent of the state folders.
         grace_s: how long an orphan is left alone, so that a resumed run can take it over.
+        spare: run ids whose sandboxes (named `ID` or `ID-...`) are not touched at all: this process resumes them.
     """
     from ostro.sandbox.docker_engine import Engine
 
-    folders = reap_folders(sandboxes, grace_s=grace_s).folders
+    folders = reap_folders(sandboxes, grace_s=grace_s, spare=spare).folders
     try:
         engine = Engine.connect()
     except SandboxError:
         return Reaped(folders=folders)  # no engine, or not now: the containers wait for the next start
     with contextlib.closing(engine), contextlib.suppress(SandboxError):
-        return replace(reap_engine(engine, sandboxes, grace_s=grace_s), folders=folders)
+        return replace(reap_engine(engine, sandboxes, grace_s=grace_s, spare=spare), folders=folders)
     return Reaped(folders=folders)
 
 
-def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped:
+def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()) -> Reaped:
     """Remove the folders under `sandboxes` whose owner file names a dead process, once past the grace.
 
     A folder without a readable owner file is not ours to judge and stays. Nothing follows symbolic links.
@@ -125,7 +126,7 @@ def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped
     removed: list[Path] = []
     for folder in sorted(sandboxes.iterdir()) if sandboxes.is_dir() else []:
         owner = _read_owner(folder)
-        if owner is None or not owner_is_dead(owner, here):
+        if owner is None or not owner_is_dead(owner, here) or _is_spared(folder.name, spare):
             continue
         if _past_grace(sandboxes, folder.name, grace_s):
             shutil.rmtree(folder, ignore_errors=True)
@@ -133,7 +134,9 @@ def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped
     return Reaped(folders=tuple(removed))
 
 
-def reap_engine(engine: Engine, sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S) -> Reaped:
+def reap_engine(
+    engine: Engine, sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()
+) -> Reaped:
     """Remove containers and volumes with our label whose owner is dead, once past the grace.
 
     A container that no longer runs is past its grace by itself: its first process waits for it (sandbox/shell.py).
@@ -146,17 +149,22 @@ def reap_engine(engine: Engine, sandboxes: Path, *, grace_s: float = DEFAULT_GRA
     gone = [
         found
         for found in engine.containers({LABEL: ""})
-        if _ownerless(found, here) and (not found.running or _past_grace(sandboxes, found.id, grace_s))
+        if _is_orphan(found, here, spare) and (not found.running or _past_grace(sandboxes, found.id, grace_s))
     ]
     containers = tuple(found.name for found in gone if engine.remove_container(found.id))
-    orphaned = [found for found in engine.volumes({LABEL: ""}) if _ownerless(found, here)]
+    orphaned = [found for found in engine.volumes({LABEL: ""}) if _is_orphan(found, here, spare)]
     volumes = tuple(found.name for found in orphaned if engine.remove_volume(found.name))
     return Reaped(containers=containers, volumes=volumes)
 
 
-def _ownerless(found: Labelled, here: Owner) -> bool:
+def _is_orphan(found: Labelled, here: Owner, spare: Collection[str]) -> bool:
     owner = Owner.from_labels(found.labels)
-    return owner is not None and owner_is_dead(owner, here)
+    spared = _is_spared(found.labels.get(f"{LABEL}.run", ""), spare)
+    return owner is not None and owner_is_dead(owner, here) and not spared
+
+
+def _is_spared(name: str, spare: Collection[str]) -> bool:
+    return any(name == run_id or name.startswith(f"{run_id}-") for run_id in spare)
 
 
 def _read_owner(folder: Path) -> Owner | None:

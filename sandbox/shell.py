@@ -151,6 +151,11 @@ class Shell:
         self._mark = secrets.token_hex(16)
         self._records = Records(self._mark.encode())
 
+    @property
+    def variables(self) -> str:
+        """Path inside of the file with the session's exported variables."""
+        return f"{self.state_dir}/v{self._slot}"
+
     def boot(self, timeout_s: float) -> None:
         """Send the supervisor's text and wait for its hello.
 

@@ -1,28 +1,32 @@
-"""Checkpoints: the workspace out of a sandbox as one archive, and back in.
+"""Checkpoints: workspace and session out of a sandbox as one file on the host, and back in.
 
-What is in a checkpoint: files that git tracks or would add, ignored files below 1 MiB up to 20 MiB together, and
-`.git`. What is not in it stays untouched by a restore: a virtual environment or `node_modules` in the workspace.
-Without git in the image a checkpoint holds everything.
+What is in a checkpoint: what differs from the base commit (sandbox/survey.py), ignored files below 1 MiB up to 20 MiB
+together without caches, empty folders, `.git` (small: it borrows the objects of the base), the small files of /tmp and
+of the home, the session's directory and variables. What is not in it stays untouched by a restore: a virtual
+environment or `node_modules` in the workspace. Without git in the image it holds the whole workspace.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
+import posixpath
+import shlex
 import tarfile
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from ostro.sandbox import patch, workspace
+from ostro.sandbox import checkpoint_file, patch, survey, workspace
+from ostro.sandbox.checkpoint_file import CheckpointFile, Contents
 from ostro.sandbox.protocol import Checkpoint, Completed, SandboxError
 from ostro.sandbox.shell import Request
-from ostro.sandbox.workspace import NO_GIT, Place
+from ostro.sandbox.survey import Survey
+from ostro.sandbox.workspace import Place, internal
 
 SNAPSHOT_S = 300.0
 MAX_ARCHIVE_BYTES = 8 * 1024**3
-SMALL_BYTES = 1024 * 1024
-SMALL_TOTAL_BYTES = 20 * 1024 * 1024
-MAX_LIST_BYTES = 64 * 1024 * 1024
 
 _WIPE = "find . -mindepth 1 -maxdepth 1 -exec rm -rf -- {} +"
 
@@ -34,46 +38,143 @@ xargs -0 tar -c -f - -- 2>/dev/null
 exit {pieces}"""
 
 _PIECES = 46
+_TAR_CODES = {0, 1, 2, _PIECES}
+"""1: a file changed while it was read; 2: one went away or cannot be read. The archive is whole all the same."""
+
+# In the place of the base's files that the checkpoint has too there may be folders now.
+_CLEAR_WAY = """xargs -0 sh -c 'for p do
+if [ -d "$p" ] && [ ! -L "$p" ]; then rm -rf -- "$p"; fi
+done' sh"""
+_REMOVE_FOLDERS = "xargs -0 -r rmdir -- 2>/dev/null; rm -rf .git"
+
+# `-m` keeps what the private index knows of files that are as in the base.
+_CHECK_OUT = """git {quiet} read-tree -m "$b" 2>{state}/said || exit {failed}
+xargs -0 -r rm -f -- <{state}/away 2>/dev/null
+git {quiet} checkout-index -f -u -z --stdin 2>{state}/said || exit {failed}
+"""
 
 Run = Callable[[Request], Completed]
 Put = Callable[[BinaryIO, str], None]
 
 
-def save(run: Run, place: Place, into: Path) -> Checkpoint:
-    """Write the workspace to an archive in `into`, see `Sandbox.checkpoint`."""
-    into.mkdir(parents=True, exist_ok=True)
-    partial = into / "checkpoint.tar.partial"
-    listed = _list(run, place)
-    if listed is None:
-        save_all(run, place.workdir, partial)
-        with partial.open("rb") as archive:
-            digest = hashlib.file_digest(archive, "sha256").hexdigest()
+@dataclass(frozen=True)
+class Session:
+    """Where a session stands.
+
+    Attributes:
+        cwd: its directory.
+        variables: path inside of the file with its exported variables.
+    """
+
+    cwd: str
+    variables: str
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A world's content, in files of the host: what a checkpoint is made of."""
+
+    contents: Contents
+    session: bytes
+    archives: dict[str, Path]
+
+
+def save(run: Run, place: Place, session: Session, into: Path) -> Checkpoint:
+    """Write a checkpoint into the folder `into`, see `Sandbox.checkpoint`."""
+    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=place.scratch) as folder:
+        taken = _take(run, place, session, Path(folder))
+        return checkpoint_file.write(into, taken.contents, taken.session, taken.archives)
+
+
+def digest(run: Run, place: Place, session: Session) -> str:
+    """Return the digest that a checkpoint would have, see `Sandbox.digest`."""
+    with tempfile.TemporaryDirectory(prefix="digest-", dir=place.scratch) as folder:
+        return _take(run, place, session, Path(folder)).contents.digest
+
+
+def _take(run: Run, place: Place, session: Session, folder: Path) -> _Taken:
+    found = survey.take(run, place, session.variables)
+    archives = {"workspace.tar": folder / "workspace.tar"}
+    if found is None:
+        save_all(run, place.workdir, archives["workspace.tar"])
+        deleted: tuple[str, ...] = ()
+        variables = _do(run, f"cat {shlex.quote(session.variables)}")
     else:
-        digest, names = listed
-        listing = b"".join(b"./" + name + b"\0" for name in [*names, b".git"])
-        if _save(run, _TAR_LISTED.format(pieces=_PIECES), place.workdir, partial, stdin=listing) == _PIECES:
-            _join(partial)
-    path = into / f"{digest[:20]}.tar"
-    partial.replace(path)
-    return Checkpoint(path=path, digest=digest, size_bytes=path.stat().st_size)
+        _save_listed(run, place.workdir, found.held, archives["workspace.tar"])
+        if found.outside:
+            archives["outside.tar"] = folder / "outside.tar"
+            _save_listed(run, "/", found.outside, archives["outside.tar"])
+        deleted = tuple(sorted(map(os.fsdecode, found.deleted)))
+        variables = found.variables
+    with archives["workspace.tar"].open("rb") as source:
+        digest, _ = checkpoint_file.digest_of(source, deleted)
+    inside = (session.cwd + "/").startswith(place.workdir + "/")
+    cwd = posixpath.relpath(session.cwd, place.workdir) if inside else session.cwd
+    return _Taken(Contents(digest, found is None, place.base_commit, deleted, cwd), variables, archives)
 
 
-def load(run: Run, put: Put, place: Place, checkpoint: Checkpoint) -> None:
-    """Make the workspace what it was, see `Sandbox.restore`."""
+def load(run: Run, put: Put, place: Place, session: Session, checkpoint: Path) -> str:
+    """Make workspace and session what they were, see `Sandbox.restore`; return the session's directory."""
+    with checkpoint_file.opened(checkpoint) as source:
+        contents = source.contents
+        if contents.base != place.base_commit:
+            raise SandboxError(f"{checkpoint} belongs to base commit {contents.base[:12]}.", kind="usage")
+        names = source.names()
+        if contents.whole:
+            _do(run, _WIPE, cwd=place.workdir)
+        else:
+            _bring_to_base(run, place, session, source, names)
+        workspace.unpack(run, put, place.workdir, source.member("workspace.tar"))
+        if outside := source.member("outside.tar").read():
+            _do(run, "tar -x -p -f -", cwd="/", stdin=outside)
+        _do(run, f"cat >|{shlex.quote(session.variables)}", stdin=source.member("session").read())
+    return posixpath.normpath(posixpath.join(place.workdir, contents.cwd))
+
+
+def _bring_to_base(run: Run, place: Place, session: Session, source: CheckpointFile, names: list[bytes]) -> None:
+    """Undo what differs from the base now, but for what the checkpoint brings itself."""
+    now = _survey(run, place, session)
+    away = [os.fsencode(name) for name in source.contents.deleted]
+    gone = [*now.changed, *now.ignored]
+    _do(run, "xargs -0 -r rm -rf --", cwd=place.workdir, stdin=_listing(gone))
+    _do(run, "xargs -0 -r rm -f --; true", cwd="/", stdin=_listing(now.outside))
+    _do(run, _CLEAR_WAY, cwd=place.workdir, stdin=_listing(names))
+    _do(run, f"cat >|{shlex.quote(place.state_dir)}/away", stdin=_listing(away))
+    back = {*now.altered, *now.deleted}.difference(away, names)
+    request = internal(
+        patch.script(patch.PRIVATE_GIT + _CHECK_OUT, place),
+        SNAPSHOT_S,
+        stdin=b"".join(name + b"\0" for name in sorted(back)),
+    )
+    patch.check(run, run(request), place)
+    _do(run, _REMOVE_FOLDERS, cwd=place.workdir, stdin=_listing(_folders([*gone, *away], now.folders)))
+
+
+def _survey(run: Run, place: Place, session: Session) -> Survey:
+    """Survey a world that may have been emptied."""
     try:
-        listed = _list(run, place)
+        found = survey.take(run, place, session.variables)
     except SandboxError as lost:
         if lost.kind != "workspace_lost":
             raise
-        listed = None
-    if listed is None:
-        _do(run, Request(_WIPE, SNAPSHOT_S, cwd=place.workdir, keep_state=False, load_state=False))
-    else:
-        names = b"".join(b"./" + name + b"\0" for name in [*listed[1], b".git"])
-        text = "xargs -0 rm -rf --"
-        _do(run, Request(text, SNAPSHOT_S, cwd=place.workdir, stdin=names, keep_state=False, load_state=False))
-    with checkpoint.path.open("rb") as archive:
-        workspace.unpack(run, put, place.workdir, archive)
+        _do(run, f"mkdir -p {shlex.quote(place.workdir)}/.git")
+        found = survey.take(run, place, session.variables)
+    if found is None:
+        raise SandboxError("The checkpoint needs git in the sandbox, and there is none.", kind="image")
+    return found
+
+
+def _folders(names: Iterable[bytes], empty: Iterable[bytes]) -> list[bytes]:
+    """Return these empty folders and the ones above all names, the deepest first."""
+    found = {*empty, *map(posixpath.dirname, names)}
+    for folder in sorted(found):
+        while folder := posixpath.dirname(folder):
+            found.add(folder)
+    return sorted(found - {b""}, key=lambda folder: (-folder.count(b"/"), folder))
+
+
+def _listing(names: Iterable[bytes]) -> bytes:
+    return b"".join(b"./" + name + b"\0" for name in names)
 
 
 def save_all(run: Run, workdir: str, path: Path) -> None:
@@ -83,7 +184,7 @@ def save_all(run: Run, workdir: str, path: Path) -> None:
 
 def load_all(run: Run, put: Put, workdir: str, path: Path) -> None:
     """Make the workspace what an archive of everything holds."""
-    _do(run, Request(_WIPE, SNAPSHOT_S, cwd=workdir, keep_state=False, load_state=False))
+    _do(run, _WIPE, cwd=workdir)
     with path.open("rb") as archive:
         workspace.unpack(run, put, workdir, archive)
 
@@ -96,22 +197,16 @@ def copy(run: Callable[..., Completed], source: str, workdir: str) -> None:
         raise SandboxError(f"The workspace could not be copied: {said}", kind="setup")
 
 
+def _save_listed(run: Run, folder: str, names: Iterable[bytes], path: Path) -> None:
+    """Write these files below a folder inside to the file `path` on the host."""
+    if _save(run, _TAR_LISTED.format(pieces=_PIECES), folder, path, stdin=_listing(names)) == _PIECES:
+        _join(path)
+
+
 def _save(run: Run, text: str, workdir: str, path: Path, *, stdin: bytes | None = None) -> int:
     """Write the output of a command to the file `path` on the host, return its exit code."""
-    path.unlink(missing_ok=True)
-    request = Request(
-        text,
-        SNAPSHOT_S,
-        cwd=workdir,
-        stdin=stdin,
-        keep_state=False,
-        load_state=False,
-        sink=path,
-        sink_bytes=MAX_ARCHIVE_BYTES,
-    )
-    done = run(request)
-    # tar ends with 1 when a file changed while it was read: the archive is whole all the same.
-    if done.exit_code not in {0, 1, _PIECES} or done.output.total_bytes == 0:
+    done = run(replace(internal(text, SNAPSHOT_S, cwd=workdir, stdin=stdin), sink=path, sink_bytes=MAX_ARCHIVE_BYTES))
+    if done.exit_code not in _TAR_CODES or done.output.total_bytes == 0:
         raise SandboxError(f"The workspace could not be saved: tar ended with {done.exit_code}.", kind="gone")
     saved = path.stat().st_size if path.exists() else 0
     if saved != done.output.total_bytes:
@@ -135,51 +230,9 @@ def _join(path: Path) -> None:
     whole.replace(path)
 
 
-def _list(run: Run, place: Place) -> tuple[str, list[bytes]] | None:
-    """Return a digest of the content and the names that a checkpoint holds; None where there is no git."""
-    names_text = "git {quiet} write-tree 2>{state}/said || exit {failed}; git {quiet} ls-files -z"
-    listed = _ask(run, patch.PRIVATE_GIT + patch.ADD_ALL + names_text, place)
-    if listed is None:
-        return None
-    tree, _, tracked = listed.partition(b"\n")
-    ignored_text = "git {quiet} ls-files -z -o -i --exclude-standard | tee {state}/ignored"
-    ignored = _split(_ask(run, patch.PRIVATE_GIT + ignored_text, place) or b"")
-    sizes_text = "cd {workdir}; [ ! -s {state}/ignored ] || xargs -0 stat -c %s -- <{state}/ignored 2>/dev/null || true"
-    sizes = (_ask(run, sizes_text, place) or b"").split()
-    small: list[bytes] = []
-    room = SMALL_TOTAL_BYTES
-    # A file that went away between the two looks makes the lists differ; then no ignored file is taken.
-    for name, size in zip(ignored, sizes, strict=False) if len(ignored) == len(sizes) else ():
-        if int(size) < SMALL_BYTES and int(size) <= room:
-            room -= int(size)
-            small.append(name)
-    digest = hashlib.sha256(tree + b"\0" + b"\0".join(small)).hexdigest()
-    return digest, [*_split(tracked), *small]
-
-
-def _split(names: bytes) -> list[bytes]:
-    return [name for name in names.split(b"\0") if name]
-
-
-def _ask(run: Run, text: str, place: Place) -> bytes | None:
-    request = Request(
-        patch.script(text, place),
-        SNAPSHOT_S,
-        cwd="/",
-        head_bytes=MAX_LIST_BYTES,
-        tail_bytes=0,
-        keep_state=False,
-        load_state=False,
-    )
-    done = run(request)
-    if done.exit_code == NO_GIT:
-        return None
-    patch.check(run, done, place)
-    return done.output.head
-
-
-def _do(run: Run, request: Request) -> None:
-    done = run(request)
+def _do(run: Run, text: str, *, cwd: str = "/", stdin: bytes | None = None) -> bytes:
+    done = run(internal(text, SNAPSHOT_S, cwd=cwd, stdin=stdin, head_bytes=survey.MAX_LIST_BYTES))
     if done.exit_code:
         said = done.output.text().strip()[-2000:]
-        raise SandboxError(f"The workspace could not be emptied: {said}", kind="gone")
+        raise SandboxError(f"Workspace and session could not be saved or restored: {said}", kind="gone")
+    return done.output.head

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ostro.sandbox.git_process import must, run_git
-from ostro.sandbox.protocol import Completed, SandboxError
+from ostro.sandbox.protocol import HEAD_BYTES, Completed, SandboxError
 from ostro.sandbox.shell import Request
 
 SET_UP_S = 300.0
@@ -73,6 +73,7 @@ class Place:
         base_commit: full hex id in it; with no base repository a revision of the image's, or "" for HEAD.
         host_git: the same base repository on the host.
         scratch: a folder on the host for what lies between.
+        kept: folders inside, beside the workspace, whose small files a checkpoint holds.
     """
 
     workdir: str
@@ -81,6 +82,7 @@ class Place:
     base_commit: str
     host_git: Path | None
     scratch: Path
+    kept: tuple[str, ...] = ()
 
 
 def set_up(run: Run, put: Put, place: Place) -> None:
@@ -115,9 +117,26 @@ def adopt(run: Run, place: Place) -> None:
     run(internal(f'mkdir -p "$HOME" {shlex.quote(place.state_dir)}/objects', SET_UP_S))
 
 
-def internal(text: str, timeout_s: float, *, cwd: str = "/", stored: bool = False) -> Request:
+def internal(
+    text: str,
+    timeout_s: float,
+    *,
+    cwd: str = "/",
+    stored: bool = False,
+    stdin: bytes | None = None,
+    head_bytes: int = HEAD_BYTES,
+) -> Request:
     """Return a request of ours, independent of the session's directory and variables."""
-    return Request(text, timeout_s, cwd=cwd, keep_state=False, load_state=False, stored=stored)
+    return Request(
+        text,
+        timeout_s,
+        cwd=cwd,
+        stdin=stdin,
+        head_bytes=head_bytes,
+        keep_state=False,
+        load_state=False,
+        stored=stored,
+    )
 
 
 def unpack(run: Run, put: Put, workdir: str, archive: BinaryIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -105,3 +106,60 @@ def test_data_files_of_the_rooms_are_all_in_the_distribution() -> None:
             left_out.append(str(path.relative_to(ROOT)))
     nested = [f"cli/bundled/{pattern}" for pattern in patterns["ostro.cli.bundled"]]
     assert [file for file in left_out if not any(Path(file).match(pattern) for pattern in nested)] == []
+
+
+def may_start_processes() -> set[str]:
+    """The modules that the linter allows to (pyproject.toml names the program of each)."""
+    ignores = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["per-file-ignores"]
+    return {name for name, rules in ignores.items() if "TID251" in rules and not name.endswith("**")}
+
+
+def starts_git(tree: ast.AST) -> bool:
+    """Whether code holds a command line of git: a list or tuple that begins with "git", or a text that does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.List | ast.Tuple) and node.elts:
+            first = node.elts[0]
+            program = first.value if isinstance(first, ast.Constant) else ""
+            if isinstance(program, str) and Path(program).name == "git":
+                return True
+        if isinstance(node, ast.Call):
+            texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+            if any(isinstance(text, str) and text.split()[:1] == ["git"] for text in texts):
+                return True
+    return False
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return names | {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+STARTERS = {"subprocess", "pty", "multiprocessing", "asyncio.subprocess"}
+
+
+def becomes_another(tree: ast.AST) -> bool:
+    """Whether code calls one of the functions of `os` that start a program or become one."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [ast.unparse(call) for call in calls if isinstance(call, ast.Attribute)]
+    return any(name.startswith(("os.exec", "os.spawn", "os.posix_spawn", "os.system", "os.popen")) for name in names)
+
+
+def test_processes_are_started_only_by_modules_that_the_linter_names_and_git_by_one_of_them() -> None:
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "bundled" not in path.parts]
+    trees = {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8")) for path in files}
+    starters = {name for name, tree in trees.items() if imported(tree) & STARTERS or becomes_another(tree)}
+    of_git_python = {name for name, tree in trees.items() if {part.split(".")[0] for part in imported(tree)} & {"git"}}
+
+    assert starters | of_git_python == may_start_processes()
+    assert {name for name in starters if starts_git(trees[name])} == {"sandbox/git_process.py"}
+    assert of_git_python == {"sandbox/clone.py"}
+
+
+@pytest.mark.parametrize(
+    "code", ["import subprocess", "from subprocess import run", "import git", "import os\nos.execvp('git', [])",
+             "from os import system", "import os\nos.popen('git status')"]
+)  # fmt: skip
+def test_linter_when_another_module_starts_a_process_then_it_complains(code: str) -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--select=TID251", "--stdin-filename=agent/other.py", "-"]
+    done = subprocess.run(command, cwd=ROOT, input=code.encode(), capture_output=True, check=False)
+    assert b"TID251" in done.stdout, done.stdout + done.stderr

@@ -27,7 +27,11 @@ class _Event(BaseModel):
 
 
 class RunStarted(_Event):
-    """The manifest: everything that decides what this run will do, and the messages it starts from."""
+    """The manifest: everything that decides what this run will do, and the messages it starts from.
+
+    Attributes:
+        state: the tools' memory at the start, where the messages show files already.
+    """
 
     type: Literal["run_started"] = "run_started"
     schema_version: int = SCHEMA
@@ -48,6 +52,7 @@ class RunStarted(_Event):
     image: str | None
     config: dict[str, JsonValue]
     messages: tuple[Message, ...]
+    state: dict[str, JsonValue] | None = None
 
 
 class Planned(_Event):
@@ -96,8 +101,12 @@ class Observed(_Event):
     """What a call gave back, as the model reads it.
 
     Attributes:
+        done: the call ended the run.
+        gave_up: with `done`: the model says that no patch is needed or possible.
         full_output: name of the file beside the log with the whole output, "" where `text` is all.
+        pictures: name of the file beside the log with the images, as JSON; "" for none.
         state: the tools' memory after the call, where the call changed it.
+        patch_sha256: of the patch after the call, where the loop detector looked at it.
         interrupted: the process ended while the call ran; it was not run again, its effect was taken back.
     """
 
@@ -108,10 +117,14 @@ class Observed(_Event):
     text: str
     ok: bool
     mutated: bool
+    done: bool = False
+    gave_up: bool = False
     data: dict[str, JsonValue] = Field(default_factory=dict)
     images: int = 0
     full_output: str = ""
+    pictures: str = ""
     state: dict[str, JsonValue] | None = None
+    patch_sha256: str = ""
     interrupted: bool = False
     duration_s: float = 0.0
 
@@ -132,7 +145,11 @@ class Checkpointed(_Event):
 
 
 class Compacted(_Event):
-    """Old observations were masked, or the middle of the history was replaced by a summary."""
+    """Old observations were masked, or the middle of the history was replaced by a summary.
+
+    Attributes:
+        usage: of the request for the summary; it is booked like any other, but is no step.
+    """
 
     type: Literal["compacted"] = "compacted"
     turn: int
@@ -140,6 +157,9 @@ class Compacted(_Event):
     summary: str = ""
     tokens_before: int
     tokens_after: int
+    usage: Usage = Usage()
+    cost_usd: float = 0.0
+    cost_source: CostSource = "catalogue"
 
 
 class Nudged(_Event):

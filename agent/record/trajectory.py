@@ -1,8 +1,7 @@
 """The event log of a run: append-only, one typed event a line, each flushed before its effect is relied on.
 
 `trajectory.jsonl` is the only truth: viewer, report, replay, resume and statistics read it (docs/trajectory.md).
-A line is the event's JSON with `seq`, `ts` (UTC), `mono` (seconds since the start) and `sum`: the first 16 hex
-digits of sha256 over the previous line's `sum` and this line's JSON without `sum`.
+agent/record/chain.py says what a line is.
 """
 
 from __future__ import annotations
@@ -10,30 +9,26 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
-import hashlib
-import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-from pydantic import ValidationError
+from typing import Literal, Self
 
 from ostro.agent.errors import StorageError
 from ostro.agent.interruption import kept_back
-from ostro.agent.record.events import EVENT, SCHEMA, Event
+from ostro.agent.record.chain import TrajectoryError, records, seal
+from ostro.agent.record.events import Event, Noted
+
+__all__ = ["TrajectoryError", "TrajectoryWriter", "is_disk_trouble", "read_events", "storage_error"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-SUM_DIGITS = 16
-LARGE_TEXT = 16_384
-"""Characters from which a text is stored beside the log, compressed, instead of in it."""
-
-
-def _checksum(previous: str, body: str) -> str:
-    return hashlib.sha256((previous + body).encode("utf-8", "surrogatepass")).hexdigest()[:SUM_DIGITS]
 
 
 class TrajectoryWriter:
@@ -43,60 +38,95 @@ class TrajectoryWriter:
         with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
             log.write(Noted(kind="warning", text="..."))
 
+    Args:
+        path: of the log.
+        listener: told every event once it is on disk.
+        existing: go on with a log, see `reopen`; otherwise there must be none.
+
     Raises:
-        StorageError: the log cannot be created, locked or written. A failed fsync is final: what the disk holds
-            is unknown from then on, so it is not retried.
+        StorageError: the log cannot be created, locked or written. A failed write or fsync is final: what the disk
+            holds is unknown from then on, so nothing is retried and every later write fails too.
     """
 
-    def __init__(self, path: Path, listener: Callable[[Event], None] | None = None) -> None:
+    def __init__(self, path: Path, listener: Callable[[Event], None] | None = None, *, existing: bool = False) -> None:
         self.path = path
         self._listener = listener
         self._previous = ""
         self._seq = 0
         self._start = time.monotonic()
+        self._lock = threading.Lock()
+        self._failed: OSError | None = None
+        with _reported(path):
+            if not existing:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            created = 0 if existing else os.O_CREAT
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | created, 0o600)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise storage_error(error, path) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._fd)
-            raise StorageError(
-                f"another process writes {path}", kind="locked", mend="Wait for it to end, or choose another folder."
-            ) from error
+            with _reported(path):
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if existing:
+                    self._go_on()
+                else:
+                    self._begin()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def reopen(cls, path: Path, listener: Callable[[Event], None] | None = None) -> Self:
-        """Open an existing log to append to it, its chain continued.
+        """Open an existing log to append to it, its chain and its clock continued.
+
+        What a crash left after the last good record is moved into `trajectory.jsonl.torn-<n>` beside the log, and a
+        `noted` event (`torn_tail`, or `duplicate_record` for a record that was written twice) says so.
 
         Raises:
-            TrajectoryError: the log is damaged.
+            TrajectoryError: the log is damaged, or of another schema; it is left as it is.
+            StorageError: it is not there, another process writes it, or the disk fails.
         """
-        writer = cls(path, listener)
+        return cls(path, listener, existing=True)
+
+    def _begin(self) -> None:
+        """Make sure that the log is new, and that its name survives a crash of the machine."""
+        if os.fstat(self._fd).st_size:
+            raise FileExistsError(errno.EEXIST, "it holds another log")
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            for event, digest in _chain(path):
-                writer._seq, writer._previous = event.seq + 1, digest
-                writer._start = time.monotonic() - event.mono
-        except TrajectoryError:
-            writer.close()
-            raise
-        return writer
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _go_on(self) -> None:
+        """Take up the chain behind the last good record; set aside what follows it, and say so."""
+        data = _read(self.path)
+        last = next(iter(deque(records(data, self.path), maxlen=1)), None)
+        end = last.end if last else 0
+        if last is not None:
+            self._seq, self._previous = last.event.seq + 1, last.digest
+            self._start = time.monotonic() - last.event.mono
+        tail = data[end:]
+        name = _set_aside(self.path, tail) if tail else ""
+        if tail:
+            os.ftruncate(self._fd, end)
+        if end and data[end - 1 : end] != b"\n":
+            _write_all(self._fd, b"\n")
+        os.fsync(self._fd)
+        if tail:
+            twice = last is not None and tail.startswith(last.raw)
+            kind, what = ("duplicate_record", "a copy of it") if twice else ("torn_tail", "no whole record")
+            text = f"{len(tail)} bytes behind record {self._seq - 1} of the log, {what}, were set aside in {name}"
+            self.write(Noted(kind=kind, text=text))
 
     def write(self, event: Event) -> Event:
-        """Append one event, make it durable, tell the listener, and return it as written."""
-        event = event.model_copy(
-            update={
-                "seq": self._seq,
-                "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "mono": round(time.monotonic() - self._start, 4),
-            }
-        )
-        body = event.model_dump_json()
-        digest = _checksum(self._previous, body)
-        line = f'{body[:-1]},"sum":"{digest}"}}\n'.encode("utf-8", "replace")
-        with kept_back():
+        """Append one event, make it durable, tell the listener, and return it as written; from any thread."""
+        with kept_back(), self._lock:
+            event = event.model_copy(
+                update={
+                    "seq": self._seq,
+                    "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    "mono": round(time.monotonic() - self._start, 4),
+                }
+            )
+            line, digest = seal(event, self._previous)
             self._append(line)
             self._previous = digest
             self._seq += 1
@@ -105,21 +135,23 @@ class TrajectoryWriter:
         return event
 
     def _append(self, line: bytes) -> None:
-        try:
-            _write_all(self._fd, line)
-            os.fdatasync(self._fd)
-        except OSError as error:
-            raise storage_error(error, self.path) from error
+        with _reported(self.path):
+            if self._failed is not None:
+                raise self._failed
+            try:
+                _write_all(self._fd, line)
+                os.fdatasync(self._fd)
+            except OSError as error:
+                self._failed = error
+                raise
 
     def store(self, name: str, text: str) -> str:
         """Keep a large text beside the log, compressed; return its name relative to the log's folder."""
         relative = f"outputs/{name}.txt.gz"
         target = self.path.parent / relative
-        try:
+        with _reported(target):
             target.parent.mkdir(exist_ok=True)
-            target.write_bytes(gzip.compress(text.encode("utf-8", "replace"), compresslevel=5, mtime=0))
-        except OSError as error:
-            raise storage_error(error, target) from error
+            _write_durably(target, gzip.compress(text.encode("utf-8", "replace"), compresslevel=5, mtime=0), "wb")
         return relative
 
     def close(self) -> None:
@@ -137,10 +169,40 @@ class TrajectoryWriter:
         self.close()
 
 
+@contextmanager
+def _reported(path: Path) -> Generator[None]:
+    """Turn what the system says about a file into our error."""
+    try:
+        yield
+    except BlockingIOError as error:
+        raise StorageError(
+            f"another process writes {path}", kind="locked", mend="Wait for it to end, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def _write_durably(path: Path, data: bytes, mode: Literal["wb", "xb"]) -> None:
+    with path.open(mode) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _set_aside(log: Path, tail: bytes) -> str:
+    """Keep the bytes in a new file beside the log; return its name."""
+    for number in count(1):
+        target = log.with_name(f"{log.name}.torn-{number}")
+        if not target.exists():
+            break
+    _write_durably(target, tail, "xb")
+    return target.name
 
 
 def is_disk_trouble(error: BaseException) -> bool:
@@ -156,46 +218,17 @@ def storage_error(error: OSError, path: Path) -> StorageError:
     return StorageError(f"cannot write {path}: {reason}", kind="disk_full" if full else "storage_error", mend=mend)
 
 
-class TrajectoryError(StorageError):
-    """A log that cannot be read: a broken line before the last, a wrong checksum, an unknown version."""
-
-
 def read_events(path: Path) -> Iterator[Event]:
-    """Yield the events of a log, checking the chain; a torn last line is left out.
+    """Yield the events of a log, checking the chain; what a crash left after the last good record is left out.
 
     Raises:
-        TrajectoryError: the record at a line is damaged, or written by a newer schema.
+        TrajectoryError: the record at a line is damaged, or written by another schema.
     """
-    return (event for event, _ in _chain(path))
+    return (record.event for record in records(_read(path), path))
 
 
-def _chain(path: Path) -> Iterator[tuple[Event, str]]:
-    previous = ""
+def _read(path: Path) -> bytes:
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.read_bytes()
     except OSError as error:
         raise TrajectoryError(f"cannot read {path}: {error.strerror}", kind="storage_error") from error
-    for number, raw in enumerate(lines, start=1):
-        if not raw:
-            continue
-        torn = number == len(lines)
-        try:
-            event, previous = _read_line(raw, previous)
-        except (ValueError, ValidationError) as error:
-            if torn:
-                return
-            raise TrajectoryError(f"{path}, line {number}: {error}", kind="damaged") from error
-        yield event, previous
-
-
-def _read_line(raw: bytes, previous: str) -> tuple[Event, str]:
-    text = raw.decode("utf-8")
-    body, separator, tail = text.rpartition(',"sum":"')
-    digest = tail.removesuffix('"}')
-    if not separator or not tail.endswith('"}') or digest != _checksum(previous, body + "}"):
-        raise ValueError("the checksum does not fit")
-    data: dict[str, Any] = json.loads(body + "}")
-    version = data.get("schema_version", SCHEMA)
-    if version != SCHEMA:
-        raise ValueError(f"written with schema {version}, this version reads {SCHEMA}")
-    return EVENT.validate_python(data), digest

@@ -143,3 +143,21 @@ def test_settings_when_made_read_no_environment(monkeypatch: pytest.MonkeyPatch)
 def test_price_as_text_or_as_numbers_is_the_same(price_in: float, price_out: float) -> None:
     text = load(None, {"price": f"{price_in},{price_out}"}, {"HOME": "/nonexistent"}).settings.price
     assert text == (price_in, price_out)
+
+
+def test_policy_when_the_user_sets_levels_then_they_hold_and_a_repository_cannot(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    write_user_file(environ, '[policy]\nci = "reported"\n')
+    (tmp_path / "ostro.toml").write_text('[policy]\nhook = "allowed"\n')
+    found = load(tmp_path, {}, environ)
+    assert found.settings.policy == {"ci": "reported"}
+    assert any("policy is ignored" in warning for warning in found.warnings)
+    environ["OSTRO_POLICY"] = "ci=allowed, hook=refused"
+    assert load(None, {}, environ).settings.policy == {"ci": "allowed", "hook": "refused"}
+
+
+@pytest.mark.parametrize("value", ["path=allowed", "nonsense=reported", "ci=maybe", "ci"])
+def test_policy_when_a_rule_or_level_is_unknown_then_one_line_says_so(environ: dict[str, str], value: str) -> None:
+    with pytest.raises(ConfigError, match="OSTRO_POLICY: policy cannot be"):
+        load(None, {}, environ | {"OSTRO_POLICY": value})

@@ -116,6 +116,8 @@ def test_take_in_when_the_call_came_as_text_then_bound_and_text_kept_apart() -> 
     assert intake.text == "I look first."
     assert intake.calls[0].call.arguments == {"command": "ls"}
     assert intake.repairs == ("text_json", "object_arguments")
+    assert intake.received.startswith("I look first.\n```json")
+    assert take(bash('{"command": "ls"}'), text="I look first.").received == ""
 
 
 @given(st.text(), st.text())
@@ -133,6 +135,6 @@ def test_take_in_when_a_whole_session_is_imagined_as_text_then_only_the_first_ca
 
 
 def test_take_in_when_the_json_of_an_edit_cannot_be_read_then_the_way_without_json_is_shown() -> None:
-    call = RawCall(name="str_replace_editor", arguments='{"command": "create", "file_text": "a "quoted" word"}')
+    call = RawCall(name="str_replace_editor", arguments='{"command": "create", "file_text": a "quoted" word}')
     assert "in one ``` block" in take(call).calls[0].refusal
     assert "```" not in take(bash('{"command": ls}')).calls[0].refusal

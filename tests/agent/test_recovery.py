@@ -37,6 +37,25 @@ def test_calls_in_text_when_written_in_a_known_grammar_then_found(text: str, rul
     assert "ls -la" not in rest
 
 
+def test_calls_in_text_when_another_block_stands_before_then_the_call_is_found_all_the_same() -> None:
+    text = (
+        'First:\n```bash\nbash\ngrep -n x a.py\n```\n\n```json\n{"name": "submit", "arguments": {"summary": "s"}}\n```'
+    )
+    _, calls, rule = calls_in_text(text, NAMES)
+    assert (rule, [call.name for call in calls]) == ("text_json", ["submit"])
+
+
+def test_calls_in_text_when_the_last_fence_is_not_closed_then_found() -> None:
+    _, calls, rule = calls_in_text('```json\n{"name": "bash", "arguments": {"command": "ls -la"}}', NAMES)
+    assert (rule, [call.arguments for call in calls]) == ("text_json", [ARGUMENTS])
+
+
+def test_calls_in_text_when_a_file_comes_with_the_numbers_of_view_then_they_are_taken_off() -> None:
+    _, calls, rule = calls_in_text("a.py\n```python\n     1\tdef f():\n     2\t    return 1\n```", NAMES)
+    assert rule == "text_file"
+    assert calls[0].arguments == {"command": "create", "path": "a.py", "file_text": "def f():\n    return 1\n"}
+
+
 def test_calls_in_text_when_arguments_hold_the_marker_itself_then_one_call() -> None:
     arguments = json.dumps({"command": 'grep "[TOOL_CALLS]bash[ARGS]{" parser.py'})
     _, calls, _ = calls_in_text(f"[TOOL_CALLS]bash[ARGS]{arguments}", NAMES)

@@ -29,6 +29,7 @@ def test_parse_arguments_when_valid_json_then_unchanged_and_no_rule(arguments: d
         ('```json\n{"command": "a\\nb"}\n```', "code_fence"),
         ('{"command": "a\\nb",}', "trailing_comma"),
         ('{"command": "a\\nb"} I will now wait.', "trailing_text"),
+        ('{"command": "a\\nb"}}', "trailing_text"),
         ('{"command": "a\\nb"', "missing_brace"),
         ("{'command': 'a\\nb'}", "python_literal"),
         (json.dumps(json.dumps({"command": "a\nb"})), "double_encoding"),
@@ -48,6 +49,47 @@ def test_parse_arguments_when_an_object_arrives_then_taken_and_recorded() -> Non
 def test_parse_arguments_when_it_would_have_to_guess_then_refused(raw: str) -> None:
     with pytest.raises(RepairError):
         parse_arguments(raw)
+
+
+EDITOR_KEYS = ("command", "path", "old_str", "new_str", "view_range")
+
+
+def test_parse_arguments_when_inner_quotes_are_bare_then_cut_at_the_known_keys() -> None:
+    raw = """{"command": "str_replace", "path": "a.py",
+        "old_str": "def f():\\n    \"""Say \\"hi\\".\"""\\n    return x["k"]", "view_range": [1, 2]}"""
+
+    arguments, rules = parse_arguments(raw, keys=EDITOR_KEYS)
+
+    assert rules == ["inner_quotes"]
+    assert arguments == {
+        "command": "str_replace",
+        "path": "a.py",
+        "old_str": 'def f():\n    """Say "hi"."""\n    return x["k"]',
+        "view_range": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"path": "a.py", "old_str": "f(", "path": "x"", "new_str": "y"}',  # a key twice: two readings
+        '{"path": "a.py", "old_str": "x"y", "new_str": "half of',
+        '{"path": "a.py", "old_str": x"y"}',
+    ],
+)
+def test_parse_arguments_when_inner_quotes_leave_a_choice_then_refused(raw: str) -> None:
+    with pytest.raises(RepairError):
+        parse_arguments(raw, keys=EDITOR_KEYS)
+
+
+@given(st.dictionaries(st.sampled_from(EDITOR_KEYS), st.text(alphabet='ab"\\n{},: ', max_size=30), min_size=1))
+def test_parse_arguments_when_quotes_of_one_value_are_bare_then_read_as_meant_or_refused(texts: dict[str, str]) -> None:
+    raw = json.dumps(texts).replace('\\"', '"')
+    try:
+        arguments, _ = parse_arguments(raw, keys=EDITOR_KEYS)
+    except RepairError:
+        return
+    assert arguments == texts or raw == json.dumps(texts)
 
 
 def test_parse_arguments_when_the_reply_was_cut_off_then_nothing_is_mended() -> None:

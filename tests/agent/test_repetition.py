@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ostro.agent.history import ToolCall
-from ostro.agent.repetition import STALE_CALLS, LoopDetector, normalise
+from ostro.agent.repetition import STALE_CALLS, LoopDetector
 
 
 def call(command: str) -> ToolCall:
@@ -59,7 +59,3 @@ def test_observe_when_ten_different_calls_show_nothing_new_then_nudge() -> None:
     verdicts = [detector.observe(call(f"grep {n}"), "No match.", mutated=False) for n in range(STALE_CALLS + 1)]
     assert verdicts == [""] * STALE_CALLS + ["nudge"]
     assert detector.pattern == "stale"
-
-
-def test_normalise_when_text_is_stable_then_unchanged() -> None:
-    assert normalise("assert 3 == 4") == "assert 3 == 4"

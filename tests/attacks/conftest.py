@@ -9,4 +9,6 @@ __all__ = ["base", "kind", "open_kind", "own_sandbox", "sandbox", "session_sandb
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    mark_slow(items, {"test_x_commands.py": {"bubblewrap"}, "test_x_isolation.py": {"bubblewrap", "unshare", "docker"}})
+    quick = {"bubblewrap", "unshare", "docker"}
+    files = {"test_x_commands.py": {"bubblewrap"}, "test_x_isolation.py": quick, "test_x08_system_calls.py": quick}
+    mark_slow(items, files)

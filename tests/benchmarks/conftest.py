@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 
 
 @pytest.fixture(scope="session")

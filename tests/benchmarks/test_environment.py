@@ -29,10 +29,12 @@ def test_grade_when_the_row_is_ours_then_the_base_fails_and_gold_passes(
     environment = build_environment(instance, "local", instances_home)
     base = grade(instance, environment, b"", tmp_path / "base")
     gold = grade(instance, environment, instance.patch.encode(), tmp_path / "gold")
-    assert base.failed_fix == instance.fail_to_pass
-    assert base.failed_kept == ()
+    assert base.fail_to_pass.failure == instance.fail_to_pass
+    assert base.pass_to_pass.failure == ()
     assert base.exit_code != 0
-    assert gold.resolved
+    assert gold.verdict == "resolved"
+    assert gold.findings == ()
+    assert gold.consistency == "consistent"
     assert gold.exit_code == 0
     assert gold.tests_seen == len(instance.fail_to_pass) + len(instance.pass_to_pass)
 
@@ -49,8 +51,8 @@ def test_grade_when_the_patch_rewrites_the_tests_then_the_rows_own_tests_count(
         f"diff --git a/tests/test_leap.py b/tests/test_leap.py\nnew file mode 100644\n{cheat}".encode(),
         tmp_path,
     )
-    assert judged.applied
-    assert judged.failed_fix == instance.fail_to_pass
+    assert judged.applied_by
+    assert judged.fail_to_pass.failure == instance.fail_to_pass
 
 
 def test_grade_when_the_patch_does_not_fit_then_no_test_runs(
@@ -60,9 +62,9 @@ def test_grade_when_the_patch_does_not_fit_then_no_test_runs(
     environment = build_environment(instance, "local", instances_home)
     patch = b"--- a/absent.py\n+++ b/absent.py\n@@ -1 +1 @@\n-a\n+b\n"
     judged = grade(instance, environment, patch, tmp_path)
-    assert not judged.applied
-    assert not judged.resolved
-    assert "absent.py" in judged.log
+    assert judged.verdict == "patch_failed"
+    assert judged.consistency == "unchecked"
+    assert "absent.py" in judged.findings[0]
 
 
 def test_build_when_it_is_there_then_it_is_taken_as_it_is(small_rows: list[Instance], instances_home: Path) -> None:
@@ -112,8 +114,8 @@ def test_grade_when_the_world_is_an_image_then_the_base_fails_and_gold_passes(
     in_docker: tuple[Instance, Environment], tmp_path: Path
 ) -> None:
     instance, environment = in_docker
-    assert grade(instance, environment, b"", tmp_path / "base").failed_fix == instance.fail_to_pass
-    assert grade(instance, environment, instance.patch.encode(), tmp_path / "gold").resolved
+    assert grade(instance, environment, b"", tmp_path / "base").fail_to_pass.failure == instance.fail_to_pass
+    assert grade(instance, environment, instance.patch.encode(), tmp_path / "gold").verdict == "resolved"
 
 
 @pytest.mark.docker

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ostro.benchmarks.instance import InstanceError, SdistSource, read_instances
+from ostro.benchmarks.instance import InstanceError, SdistSource
+from ostro.benchmarks.instance_files import read_instances
 
 SMALL = Path(__file__).parent / "data" / "small.jsonl"
 

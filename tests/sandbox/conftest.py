@@ -17,5 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "test_contract_files.py": shared,
             "test_contract_patch.py": {"bubblewrap"},
             "test_contract_life.py": {"bubblewrap"},
+            "test_checkpoint.py": {"bubblewrap"},
         },
     )

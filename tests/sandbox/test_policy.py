@@ -11,6 +11,7 @@ import pytest
 from ostro.sandbox.binary_patch import UNKNOWN, unpacked_bytes
 from ostro.sandbox.host_git import Base, patched, prepare_base
 from ostro.sandbox.policy import MANY_FILES, PatchPolicy, check_patch
+from ostro.sandbox.policy_rules import Level
 from ostro.sandbox.repository import inspect_repository
 
 
@@ -110,12 +111,19 @@ def test_check_patch_when_a_path_is_off_limits_then_it_is_stripped_and_the_rest_
     assert not report.refused
 
 
-def test_check_patch_when_ci_is_allowed_then_it_is_kept_and_flagged(shop: Workshop) -> None:
+@pytest.mark.parametrize(("level", "actions"), [("reported", ["reported"]), ("allowed", []), ("refused", ["refused"])])
+def test_check_patch_when_the_user_set_a_level_then_it_holds(shop: Workshop, level: Level, actions: list[str]) -> None:
     shop.write(".github/workflows/ci.yml", "on: pull_request\n")
     patch = shop.patch()
-    report = check_patch(shop.base, patch, PatchPolicy(allow_ci=True))
-    assert report.patch == patch
-    assert [(finding.rule, finding.action) for finding in report.findings] == [("ci", "flagged")]
+    report = check_patch(shop.base, patch, PatchPolicy(levels={"ci": level}))
+    assert [finding.action for finding in report.findings] == actions
+    assert report.patch == (b"" if level == "refused" else patch)
+
+
+def test_check_patch_when_a_rule_is_fixed_then_no_level_relaxes_it(shop: Workshop) -> None:
+    shop.write("new.dat", os.urandom(9_000))
+    policy = PatchPolicy(levels={"size": "allowed"}, max_patch_bytes=8 * 1024)
+    assert check_patch(shop.base, shop.patch(), policy).refused
 
 
 @pytest.mark.parametrize("how", ["deleted", "folder becomes a link", "folder becomes a file"])
@@ -254,7 +262,7 @@ def test_unpacked_bytes_when_a_section_is_malformed_then_it_is_beyond_any_limit(
     assert unpacked_bytes(patch) >= UNKNOWN
 
 
-def test_check_patch_when_files_are_binary_or_many_then_it_is_flagged(shop: Workshop) -> None:
+def test_check_patch_when_files_are_binary_or_many_then_it_is_reported(shop: Workshop) -> None:
     shop.write("logo.png", b"\x89PNG\0\0")
     for number in range(MANY_FILES):
         shop.write(f"many/{number}")
@@ -262,8 +270,8 @@ def test_check_patch_when_files_are_binary_or_many_then_it_is_flagged(shop: Work
     report = check_patch(shop.base, patch)
     assert report.patch == patch
     assert [(finding.path, finding.rule, finding.action) for finding in report.findings] == [
-        ("logo.png", "binary", "flagged"),
-        ("", "many-files", "flagged"),
+        ("logo.png", "binary", "reported"),
+        ("", "many-files", "reported"),
     ]
 
 
@@ -274,27 +282,113 @@ def test_check_patch_when_files_are_binary_or_many_then_it_is_flagged(shop: Work
         ("token = 'ghp_" + "a1B2" * 9 + "'\n", "GitHub token"),
         ("AKIA" + "ABCDEFGH" * 2 + "\n", "AWS access key"),
         ("key: sk-ant-" + "api03-" + "x" * 30 + "\n", "Anthropic key"),
+        ('CLIENT_SECRET = "' + "q7Xw2LrT9vKzB4nH" + "1mPdY6sJ" + '"\n', "random value"),
         ("url = postgres://admin:" + "hunter2hunter2@db.example.org/x\n", "password in a URL"),
     ],
 )
-def test_check_patch_when_a_secret_was_added_then_it_is_flagged_without_showing_it(
+def test_check_patch_when_a_secret_was_added_then_it_is_reported_without_showing_it(
     shop: Workshop, text: str, what: str
 ) -> None:
     shop.write("config.py", text)
     report = check_patch(shop.base, shop.patch())
     assert [(finding.path, finding.rule, finding.action) for finding in report.findings] == [
-        ("config.py", "secret", "flagged")
+        ("config.py", "secret", "reported")
     ]
     assert what in report.findings[0].reason
     assert text.strip() not in report.findings[0].reason
     assert report.patch
 
 
-@pytest.mark.parametrize("name", [".vscode/tasks.json", ".envrc", ".mcp.json", "sub/AGENTS.md", ".devcontainer/x.json"])
-def test_check_patch_when_tools_act_on_a_file_by_themselves_then_it_is_flagged(shop: Workshop, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rule", "action"),
+    [
+        (".vscode/tasks.json", "autorun", "stripped"),
+        ("app/.envrc", "autorun", "stripped"),
+        (".mcp.json", "autorun", "stripped"),
+        (".devcontainer/x.json", "autorun", "stripped"),
+        (".claude/settings.json", "autorun", "stripped"),
+        ("sub/AGENTS.md", "tool-settings", "reported"),
+        (".npmrc", "tool-settings", "reported"),
+        ("action.yml", "tool-settings", "reported"),
+        (".github/scripts/build.sh", "tool-settings", "reported"),
+    ],
+)
+def test_check_patch_when_tools_act_on_a_file_by_themselves_then_it_is_found(
+    shop: Workshop, name: str, rule: str, action: str
+) -> None:
     shop.write(name)
     report = check_patch(shop.base, shop.patch())
-    assert [(finding.rule, finding.action) for finding in report.findings] == [("autorun", "flagged")]
+    assert [(finding.rule, finding.action) for finding in report.findings] == [(rule, action)]
+
+
+def test_check_patch_when_the_work_is_ordinary_then_nothing_is_said(shop: Workshop) -> None:
+    shop.write("Makefile", "all:\n\tcc -o x x.c\n")
+    shop.write("docs/logo.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + os.urandom(900))
+    shop.write("scripts/build.sh", "#!/bin/sh\nexec make\n")
+    (shop.root / "scripts" / "build.sh").chmod(0o755)
+    shop.write("src/hooks/use_state.ts")
+    shop.write("src/workflows/order.py")
+    shop.write("package.json", '{"scripts": {"build": "tsc"}}\n')
+    shop.write(
+        "i18n/fa.po", 'msgstr "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f4bb\u200f"\n'
+    )
+    shop.write("bom.cs", "\ufeffusing System;\n")
+    (shop.root / "huge.txt").rename(shop.root / "large.txt")
+    patch = shop.patch()
+
+    report = check_patch(shop.base, patch)
+
+    assert report.findings == ()
+    assert report.patch == patch
+
+
+@pytest.mark.parametrize(
+    ("data", "executable", "expected"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(60), True, {"program": "stripped", "executable-bit": "reported"}),
+        (b"MZ" + bytes(58) + (64).to_bytes(4, "little") + b"PE\0\0" + bytes(40), False, {"program": "stripped"}),
+        (b"MZ is how this text begins\n" * 9, False, {}),
+        (b"plain\n", True, {"executable-bit": "reported"}),
+        (b"#!/usr/bin/env python3\n", True, {}),
+        (b"\x89PNG\r\n\x1a\n" + bytes(300_000), False, {"binary": "reported"}),
+        ("if x:\u202e # \u2066return\n".encode(), False, {"hidden-text": "reported"}),
+        ("say\U000e0041\U000e0042\n".encode(), False, {"hidden-text": "reported"}),
+        (b"echo \x1b[2Jok\n", False, {"hidden-text": "reported"}),
+    ],
+)
+def test_check_patch_when_content_is_out_of_the_ordinary_then_it_is_found(
+    shop: Workshop, data: bytes, executable: bool, expected: dict[str, str]
+) -> None:
+    shop.write("tools/thing", data)
+    (shop.root / "tools" / "thing").chmod(0o755 if executable else 0o644)
+    report = check_patch(shop.base, shop.patch())
+    assert {finding.rule: finding.action for finding in report.findings} == expected
+    assert bool(report.patch) is ("stripped" not in expected.values())
+
+
+def test_check_patch_when_hidden_characters_were_there_before_then_only_new_lines_count(shop: Workshop) -> None:
+    shop.write("old.py", "a = '\u202e'\n")
+    shop.git("add", "-A")
+    shop.git("commit", "-qm", "Old")
+    base = prepare_base(inspect_repository(shop.root), shop.root.parent / "second.git")
+    shop.write("old.py", "a = '\u202e'\nb = '\u2066'\nc = 1\n")
+    report = check_patch(base, shop.patch())
+    assert [finding.reason for finding in report.findings] == ["1 characters that a reader does not see (line 2)"]
+
+
+def test_check_patch_when_an_install_script_is_added_then_it_is_reported(shop: Workshop) -> None:
+    shop.write("web/package.json", '{"scripts": {\n"postinstall": "node x.js"\n}}\n')
+    assert [finding.rule for finding in check_patch(shop.base, shop.patch()).findings] == ["install-script"]
+
+
+def test_check_patch_when_links_lead_out_only_together_then_the_new_ones_are_stripped(shop: Workshop) -> None:
+    (shop.root / "p" / "q").mkdir(parents=True)
+    (shop.root / "p" / "q" / "top").symlink_to("../..")
+    (shop.root / "out").symlink_to("p/q/top/../secret")
+    shop.write("a.txt", "two\n")
+    report = check_patch(shop.base, shop.patch())
+    assert {finding.path for finding in report.findings} == {"out", "p/q/top"}
+    assert report.files == ("a.txt",)
 
 
 def test_check_patch_when_it_does_not_apply_then_it_is_refused_with_gits_reason(shop: Workshop) -> None:

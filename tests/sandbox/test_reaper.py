@@ -112,6 +112,15 @@ def test_reap_folders_takes_the_dead_past_their_grace_and_nothing_else(tmp_path:
     assert left == {"mine", "foreign", "damaged", "link"}
 
 
+def test_reap_folders_leaves_those_of_a_spared_run(tmp_path: Path, dead_owner: Owner) -> None:
+    names = ("run-1", "run-1-main", "run-10")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / OWNER_FILE).write_text(json.dumps(asdict(dead_owner)))
+    assert reap_folders(tmp_path, grace_s=0, spare=("run-1",)).folders == (tmp_path / "run-10",)
+    assert {entry.name for entry in tmp_path.iterdir()} >= {"run-1", "run-1-main"}
+
+
 def test_reap_without_an_engine_still_takes_the_folders(
     tmp_path: Path, dead_owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,156 +1,44 @@
-"""Signals, closed streams and kill -9 against the real process: the work is kept, and nothing is left behind."""
+"""Rows P04 to P07 of the fault matrix, and kill -9: the work is kept, and nothing is left behind."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ostro.agent.interruption import ONE_REQUEST_S
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.events import Ended
-from ostro.agent.record.trajectory import read_events
-from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.cli.errors import BROKEN_PIPE
 from ostro.sandbox import reaper
 from ostro.sandbox.docker_engine import Engine
-from tests.driving import FIX, SOLVE, bash, git, make_repository
+from tests.driving import FIX, SOLVE, SUBMIT, bash, git, make_repository
 from tests.endpoint import serve
+from tests.running import (
+    LONG,
+    LONGEST_END_S,
+    SLEEP,
+    check_kept,
+    command,
+    command_lines,
+    end_process_of,
+    environment,
+    left_behind,
+    running,
+)
 from tests.worlds import missing
-
-ROOT = Path(__file__).parent.parent.parent
-LONGEST_END_S = 5.0
-START_S = 60.0
-SLEEP = f"sleep 6{os.getpid():07}"
-"""A command of ours alone, that nobody waits for."""
-
-LONG = bash(f"echo '# begun' >>price.py; {SLEEP}")
-
-
-@dataclass
-class Running:
-    """A run in progress, in a process of its own."""
-
-    process: subprocess.Popen[str]
-    endpoint: ScriptedEndpoint
-    repository: Path
-    out: Path
-
-    def await_command(self) -> None:
-        """Return when the command of `LONG` runs."""
-        self.await_process(SLEEP)
-
-    def await_request(self, number: int) -> None:
-        """Return when the endpoint has been asked so often."""
-        self._await(lambda: len(self.endpoint.requests) >= number)
-
-    def await_process(self, start: str) -> None:
-        """Return when there is a process whose command line begins with these words."""
-        self._await(lambda: any(f"{line} ".startswith(f"{start} ") for line in command_lines()))
-
-    def _await(self, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_S
-        while not ready():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def end(self, number: signal.Signals) -> RunReport:
-        """Send a signal once and return the report of the run, which has to end in time."""
-        begun = time.monotonic()
-        self.process.send_signal(number)
-        stdout, stderr = self.process.communicate(timeout=30)
-        assert time.monotonic() - begun < LONGEST_END_S
-        assert "Traceback" not in stderr
-        return RunReport.model_validate(json.loads(stdout))
-
-
-@contextmanager
-def running(folder: Path, endpoint: ScriptedEndpoint, *flags: str) -> Generator[Running]:
-    """Start `ostro run` against an endpoint; it is killed at the end if it still runs."""
-    repository, out = make_repository(folder / "repository"), folder / "run"
-    process = subprocess.Popen(
-        command(repository, endpoint, "--out", str(out), "--output", "json", *flags),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield Running(process, endpoint, repository, out)
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def command(repository: Path, endpoint: ScriptedEndpoint, *flags: str) -> list[str]:
-    model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
-    sandbox = ["--sandbox", "local", "--setup", "true", "--test", ""]
-    return [
-        sys.executable,
-        "-m",
-        "ostro.cli.main",
-        "run",
-        "--repo",
-        str(repository),
-        "--task",
-        "x",
-        *model,
-        *sandbox,
-        *flags,
-    ]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT / "typings")}
-
-
-def left_behind() -> list[str]:
-    """What is there of the test's sandboxes: their folders, processes that name its OSTRO_HOME, its command."""
-    home = Path(os.environ["OSTRO_HOME"])
-    folders = [str(path) for path in (home / "sandboxes").glob("[!.]*")]
-    return folders + [line for line in command_lines() if str(home) in line or line.startswith(SLEEP)]
-
-
-def command_lines() -> list[str]:
-    found: list[str] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip())
-        except OSError:
-            continue
-    return found
-
-
-def check_kept(run: Running, report: RunReport, code: int) -> None:
-    """What every orderly interruption owes."""
-    assert (report.outcome, report.exit_code, code) == ("interrupted", 130, 130)
-    assert "sum(prices)\n" in git(run.repository, "show", f"{report.branch}:price.py") + "\n"
-    assert "+    return sum(prices)\n" in Path(str(report.patch)).read_text()
-    assert RunReport.model_validate_json((run.out / "report.json").read_text()) == report
-    *_, last = read_events(run.out / "trajectory.jsonl")
-    assert isinstance(last, Ended)
-    assert git(run.repository, "status", "--porcelain") == ""
-    assert left_behind() == []
-
 
 sandboxed = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
 
 @sandboxed
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_run_when_interrupted_in_a_long_command_then_the_patch_so_far_is_on_the_branch(
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_p04_p06_p07_run_when_signalled_in_a_long_command_then_the_patch_so_far_is_on_the_branch(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
@@ -161,7 +49,9 @@ def test_run_when_interrupted_in_a_long_command_then_the_patch_so_far_is_on_the_
 
 @sandboxed
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_run_when_interrupted_while_the_model_hangs_then_the_same(tmp_path: Path, number: signal.Signals) -> None:
+def test_p04_p06_run_when_interrupted_while_the_model_hangs_then_the_same(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with serve([FIX], "A08", times=0, turn=1) as endpoint, running(tmp_path, endpoint) as run:
         run.await_request(2)
         report = run.end(number)
@@ -169,7 +59,7 @@ def test_run_when_interrupted_while_the_model_hangs_then_the_same(tmp_path: Path
 
 
 @pytest.mark.parametrize("flags", [["--sandbox", "none"], ["--test", f"{SLEEP}1"]], ids=["no sandbox", "base tests"])
-def test_run_when_interrupted_then_nothing_of_its_own_goes_on(tmp_path: Path, flags: list[str]) -> None:
+def test_p04_run_when_interrupted_then_nothing_of_its_own_goes_on(tmp_path: Path, flags: list[str]) -> None:
     if flags[0] == "--test" and (reason := missing("bubblewrap")):
         pytest.skip(reason)
     with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint, *flags) as run:
@@ -182,7 +72,7 @@ def test_run_when_interrupted_then_nothing_of_its_own_goes_on(tmp_path: Path, fl
 
 
 @pytest.mark.docker
-def test_run_when_interrupted_in_docker_then_no_container_and_no_volume_is_left(
+def test_p04_run_when_interrupted_in_docker_then_no_container_and_no_volume_is_left(
     tmp_path: Path, docker_image: str
 ) -> None:
     flags = ["--sandbox", "docker", "--image", docker_image]
@@ -198,7 +88,7 @@ def test_run_when_interrupted_in_docker_then_no_container_and_no_volume_is_left(
 
 
 @sandboxed
-def test_run_when_interrupted_while_the_patch_is_tested_then_the_branch_is_named(tmp_path: Path) -> None:
+def test_p06_run_when_interrupted_while_the_patch_is_tested_then_the_branch_is_named(tmp_path: Path) -> None:
     waits_on_the_fix = f"grep -q 'sum(prices) + 1' price.py || {SLEEP}"
     with serve(SOLVE) as endpoint, running(tmp_path, endpoint, "--test", waits_on_the_fix) as run:
         run.await_process(SLEEP)
@@ -210,7 +100,7 @@ def test_run_when_interrupted_while_the_patch_is_tested_then_the_branch_is_named
 
 
 @sandboxed
-def test_run_when_interrupted_before_the_first_step_then_no_folder_and_130(tmp_path: Path) -> None:
+def test_p04_run_when_interrupted_before_the_first_step_then_no_folder_and_130(tmp_path: Path) -> None:
     with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint, "--setup", SLEEP) as run:
         run.await_process(SLEEP)
         report = run.end(signal.SIGINT)
@@ -220,7 +110,7 @@ def test_run_when_interrupted_before_the_first_step_then_no_folder_and_130(tmp_p
 
 
 @sandboxed
-def test_run_when_signalled_again_then_it_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p05_run_when_signalled_again_then_it_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The host's git waits for a file to go, so that the orderly end takes for ever."""
     waiting = tmp_path / "waiting"
     git_program = tmp_path / "bin" / "git"
@@ -250,7 +140,7 @@ def children(pid: int) -> list[int]:
 
 
 @sandboxed
-def test_run_when_killed_then_its_processes_die_and_the_next_start_reaps_the_folder(tmp_path: Path) -> None:
+def test_p05_run_when_killed_then_its_processes_die_and_the_next_start_reaps_the_folder(tmp_path: Path) -> None:
     sandboxes = Path(os.environ["OSTRO_HOME"]) / "sandboxes"
     with serve([FIX, LONG]) as endpoint, running(tmp_path, endpoint) as run:
         run.await_command()
@@ -276,7 +166,7 @@ def test_run_when_killed_then_its_processes_die_and_the_next_start_reaps_the_fol
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_run_when_a_stream_was_closed_before_then_the_same_result(tmp_path: Path, closed: str) -> None:
+def test_p07_run_when_a_stream_was_closed_before_then_the_same_result(tmp_path: Path, closed: str) -> None:
     repository = make_repository(tmp_path / "repository")
     with serve(SOLVE) as endpoint:
         line = f'exec "$@" {closed}'
@@ -290,7 +180,7 @@ def test_run_when_a_stream_was_closed_before_then_the_same_result(tmp_path: Path
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_run_when_nobody_reads_a_stream_then_no_traceback(tmp_path: Path, stream: str) -> None:
+def test_p07_run_when_nobody_reads_a_stream_then_no_traceback(tmp_path: Path, stream: str) -> None:
     repository = make_repository(tmp_path / "repository")
     reading, writing = os.pipe()
     os.close(reading)
@@ -309,3 +199,30 @@ def test_run_when_nobody_reads_a_stream_then_no_traceback(tmp_path: Path, stream
     assert b"Exception ignored" not in (done.stderr or b"")
     assert git(repository, "branch", "--list", "ostro/*") != ""
     assert done.returncode == (0 if stream == "stderr" else BROKEN_PIPE)
+
+
+@sandboxed
+def test_p07_run_when_its_terminal_goes_away_and_it_was_told_to_ignore_that_then_it_goes_on(tmp_path: Path) -> None:
+    turns = [FIX, bash(f"{SLEEP} & wait"), SUBMIT, SUBMIT]
+    with serve(turns) as endpoint, running(tmp_path, endpoint, before=["nohup"]) as run:
+        run.await_command()
+        run.process.send_signal(signal.SIGHUP)
+        end_process_of(SLEEP)
+        stdout, _ = run.process.communicate(timeout=60)
+    assert RunReport.model_validate_json(stdout).outcome == "submitted"
+
+
+@sandboxed
+def test_p07_run_when_only_its_first_line_is_read_then_it_ends_as_if_all_were(tmp_path: Path) -> None:
+    repository, code = make_repository(tmp_path / "repository"), tmp_path / "code"
+    with serve(SOLVE) as endpoint:
+        line = f'{{ "$@" 2>&1; echo $? >{code}; }} | head -1'
+        arguments = command(repository, endpoint, "--out", str(tmp_path / "run"))
+        done = subprocess.run(
+            ["sh", "-c", line, "sh", *arguments], env=environment(), check=True, timeout=60, capture_output=True
+        )
+    assert len(done.stdout.splitlines()) == 1
+    assert code.read_text() == f"{BROKEN_PIPE}\n"
+    assert RunReport.model_validate_json((tmp_path / "run" / "report.json").read_text()).outcome == "submitted"
+    assert git(repository, "branch", "--list", "ostro/*") != ""
+    assert left_behind() == []

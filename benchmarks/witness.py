@@ -1,0 +1,261 @@
+"""A second account of a test run, from inside its Python process (PYTEST_DONT_REWRITE).
+
+The host writes this file into the grading sandbox, outside the workspace, under a random name (benchmarks/testimony.py)
+and has Python import it at its start, before any module of the patched project. It takes a key that lies beside it,
+counts what pytest or unittest report, and at the very end signs what it saw. A process that ends itself leaves no
+account; a printed line is in no account; a runner that was rewritten while it ran is named in it.
+
+Runs under whatever Python a task has (3.6 and later), with the standard library alone. It makes tampering evident, not
+impossible: code of the patch shares the process.
+"""
+
+import atexit
+import hashlib
+import hmac
+import json
+import os
+import re
+import sys
+from typing import Any
+
+RUNNER_WORDS = re.compile("pytest|py.test|unittest|runtests|sympy|test")
+PYTEST_PARTS = (
+    ("_pytest.runner", "call_and_report"),
+    ("_pytest.runner", "runtestprotocol"),
+    ("_pytest.runner", "pytest_runtest_call"),
+    ("_pytest.runner", "pytest_runtest_makereport"),
+    ("_pytest.runner", "CallInfo.from_call"),
+    ("_pytest.python", "Function.runtest"),
+    ("_pytest.python", "Function.setup"),
+    ("_pytest.python", "pytest_pyfunc_call"),
+    ("_pytest.reports", "TestReport.__init__"),
+    ("_pytest.reports", "TestReport.from_item_and_call"),
+    ("_pytest.unittest", "TestCaseFunction.runtest"),
+    ("_pytest.skipping", "pytest_runtest_makereport"),
+    ("_pytest.main", "pytest_runtestloop"),
+    ("_pytest.terminal", "TerminalReporter.pytest_runtest_logreport"),
+)
+UNITTEST_PARTS = (
+    ("unittest.case", "TestCase.run"),
+    ("unittest.case", "TestCase._callTestMethod"),
+    ("unittest.case", "TestCase.fail"),
+    ("unittest.case", "TestCase.assertEqual"),
+    ("unittest.case", "TestCase.assertTrue"),
+    ("unittest.case", "_Outcome.testPartExecutor"),
+    ("unittest.suite", "TestSuite.run"),
+    ("unittest.result", "TestResult.addFailure"),
+    ("unittest.result", "TestResult.addError"),
+    ("unittest.result", "TestResult.wasSuccessful"),
+)
+NOT_FITTING = (AttributeError, AssertionError, ImportError, KeyError, RuntimeError, TypeError, ValueError)
+"""What another version of a runner may raise at our canary; that is no evidence of anything."""
+
+
+def locate(module: str, name: str) -> Any:
+    """Return the function that `name` means in a loaded module now, or None."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return getattr(found, "__func__", found)
+
+
+class Witness:
+    """Counts what the runner of this process reports, and signs the account when the process ends."""
+
+    def __init__(self, folder: str, number: str, key: str) -> None:
+        self._folder = folder
+        self._number = number
+        self._sign = hmac.new(key.encode(), digestmod=hashlib.sha256)
+        self._process = os.getpid()
+        self._before: dict[tuple[str, str], tuple[Any, Any]] = {}
+        self._addopts = os.environ.get("PYTEST_ADDOPTS")
+        self.runner = ""
+        self.exit_code: Any = None
+        self.tests: list[tuple[str, str]] = []
+        self.canary = "none"
+
+    def watch(self, parts: "tuple[tuple[str, str], ...]") -> None:
+        """Remember the functions that decide how a test came out."""
+        for part in parts:
+            function = locate(*part)
+            if function is not None:
+                self._before[part] = (function, getattr(function, "__code__", None))
+
+    def changed(self) -> "list[str]":
+        """Return those that are no longer what they were."""
+        names = []
+        for part, (function, code) in self._before.items():
+            now = locate(*part)
+            if now is not function or getattr(now, "__code__", None) is not code:
+                names.append(".".join(part))
+        return names
+
+    def invite_pytest(self, module: str) -> None:
+        """Have pytest, if this becomes its process, load this very module as its first plugin."""
+        os.environ["PYTEST_ADDOPTS"] = "-p {} {}".format(module, self._addopts or "").strip()
+
+    def pytest_is_here(self) -> None:
+        """Begin: pytest has loaded its own parts and nothing of the project yet."""
+        if self._addopts is None:
+            os.environ.pop("PYTEST_ADDOPTS", None)
+        else:
+            os.environ["PYTEST_ADDOPTS"] = self._addopts
+        self.runner = "pytest"
+        self.watch(PYTEST_PARTS + UNITTEST_PARTS)
+
+    def watch_unittest(self) -> None:
+        """Listen to the result object that every text runner of unittest and Django derives from."""
+        import unittest.runner
+
+        self.runner = "unittest"
+        result = unittest.TestResult
+        for name, status in (
+            ("addSuccess", "PASSED"),
+            ("addFailure", "FAILED"),
+            ("addError", "ERROR"),
+            ("addSkip", "SKIPPED"),
+            ("addExpectedFailure", "XFAIL"),
+            ("addUnexpectedSuccess", "FAILED"),
+        ):
+            setattr(result, name, self._listening(getattr(result, name), status))
+        self.watch(UNITTEST_PARTS)
+
+    def _listening(self, original: Any, status: str) -> Any:
+        def add(result: Any, test: Any, *rest: Any) -> Any:
+            if os.getpid() == self._process and hasattr(result, "getDescription"):
+                self.tests.append((str(result.getDescription(test)).replace("\n", "\0"), status))
+            return original(result, test, *rest)
+
+        return add
+
+    def try_pytest(self, session: Any) -> None:
+        """Run a test that must fail through pytest's own machinery, unseen by its terminal and its exit code."""
+
+        def test_canary() -> None:
+            raise AssertionError("canary")
+
+        try:
+            import pytest
+            from _pytest.runner import runtestprotocol
+
+            options = {"name": "test_canary", "callobj": test_canary}
+            item: Any = pytest.Function.from_parent(session, **options)
+            reports = runtestprotocol(item, log=False, nextitem=None)
+            outcomes = [(report.when, report.outcome) for report in reports]
+        except NOT_FITTING:
+            return
+        if ("call", "failed") in outcomes:
+            self.canary = "failed"
+        elif ("call", "passed") in outcomes or ("call", "skipped") in outcomes:
+            self.canary = "passed"
+
+    def try_unittest(self) -> None:
+        """Run a test case that must fail."""
+        unittest = sys.modules.get("unittest")
+        if unittest is None or self.canary == "passed":
+            return
+
+        class Canary(unittest.TestCase):  # type: ignore[name-defined,misc]
+            def runTest(self) -> None:  # noqa: N802  # unittest's name
+                self.assertEqual(1, 2)  # noqa: PT009  # this is the method that must still fail
+
+        result = unittest.TestResult()
+        try:
+            Canary().run(result)
+        except NOT_FITTING:
+            return
+        self.canary = "failed" if result.failures or result.errors else "passed"
+
+    def leave(self) -> None:
+        """Write the signed account; forked children of this process have none to give."""
+        if os.getpid() != self._process:
+            return
+        self.try_unittest()
+        account = {
+            "runner": self.runner,
+            "exit_code": self.exit_code,
+            "canary": self.canary,
+            "changed": self.changed(),
+            "tests": self.tests,
+        }
+        body = json.dumps(account).encode()
+        self._sign.update(body)
+        path = os.path.join(self._folder, "account-" + self._number)
+        with open(path + ".new", "wb") as file:
+            file.write(self._sign.hexdigest().encode() + b"\n" + body)
+        os.rename(path + ".new", path)
+
+
+_here: "list[Witness]" = []
+
+
+def start(folder: str) -> None:
+    """Be the witness of this process, if it is a test runner and a key is left; called by sitecustomize."""
+    if folder in sys.path:
+        sys.path.remove(folder)
+    if not RUNNER_WORDS.search(_command_line()):
+        return
+    for name in sorted(os.listdir(folder)):
+        if not name.startswith("key-"):
+            continue
+        path = os.path.join(folder, name)
+        try:
+            with open(path) as file:
+                key = file.read()
+            os.unlink(path)
+        except OSError:
+            continue
+        _begin(Witness(folder, name[4:], key))
+        return
+
+
+def _command_line() -> str:
+    with open("/proc/self/cmdline", "rb") as file:
+        words = file.read().decode("utf-8", "replace").split("\0")
+    return " ".join(words[1:]).replace("/testbed", "")
+
+
+def _begin(witness: Witness) -> None:
+    _here.append(witness)
+    inherited = os.environ.pop("PYTHONPATH", "").split(os.pathsep)[1:]
+    if inherited:
+        os.environ["PYTHONPATH"] = os.pathsep.join(inherited)
+    atexit.register(witness.leave)
+    if re.search("unittest|runtests|manage.py", _command_line()):
+        witness.watch_unittest()
+    else:
+        witness.invite_pytest(__name__)
+
+
+_worst: "dict[str, str]" = {}
+
+
+def pytest_addoption() -> None:
+    """Of the hooks, the first that pytest calls."""
+    for witness in _here:
+        witness.pytest_is_here()
+
+
+def pytest_collectreport(report: Any) -> None:
+    """A module that cannot be collected is an error in pytest's summary."""
+    if report.failed:
+        _worst[report.nodeid] = "ERROR"
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Take one phase of one test, as pytest's own terminal counts it."""
+    expected = hasattr(report, "wasxfail")
+    if report.failed:
+        _worst[report.nodeid] = "FAILED" if report.when == "call" else "ERROR"
+    elif report.skipped:
+        _worst.setdefault(report.nodeid, "XFAIL" if expected else "SKIPPED")
+    elif report.when == "call":
+        _worst.setdefault(report.nodeid, "XPASS" if expected else "PASSED")
+
+
+def pytest_sessionfinish(session: Any, exitstatus: Any) -> None:
+    """Close the account of the tests."""
+    for witness in _here:
+        witness.tests = sorted(_worst.items())
+        witness.exit_code = int(exitstatus)
+        witness.try_pytest(session)
