@@ -17,7 +17,8 @@ from ostro.agent.record.events import Ended, Planned, RunStarted
 from ostro.agent.record.trajectory import TrajectoryError, read_events
 from ostro.benchmarks.html_events import Texts, trajectory
 from ostro.benchmarks.html_page import packed, render
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.report import facts, headline, read_text
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.store import DATASET, HTML, PATCH, TEST_LOG, Run, logs_of, write_whole

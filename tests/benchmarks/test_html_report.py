@@ -58,6 +58,7 @@ def test_page_of_a_run_without_anything_to_show_still_says_what_is_missing(tmp_p
     assert '"missing":["two"]' in evaluation_page(run, summarise(run.manifest, run.results))
 
 
+@pytest.mark.slow
 def test_page_of_a_hundred_instances_stays_below_two_megabytes(tmp_path: Path) -> None:
     folder = copy_instances(make_run(tmp_path / "run", 12, output_lines=400), 100)
     raw = sum(path.stat().st_size for path in folder.rglob(TRAJECTORY))
@@ -91,6 +92,7 @@ def shown_ids(page: Page) -> list[str]:
 
 
 in_browser = pytest.mark.slow
+"""Needs Chromium, which `make test` does not ask for."""
 
 
 @in_browser
