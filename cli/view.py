@@ -93,6 +93,8 @@ def _lines(folder: Path, step: int | None, shown_lines: int) -> Iterator[str]:
     for event in _events(folder, step):
         yield from page.event(event)
     report = read_run(folder).report
+    if step is None and report is not None:
+        yield from page.security(report.security)
     if step is None and report is not None and report.patch and Path(report.patch).is_file():
         yield ""
         yield from page.diff(Path(report.patch).read_text("utf-8", "replace"))
