@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
 from ostro.benchmarks.store import (
@@ -84,11 +85,11 @@ def predictions(run: Run, sample: int = 1) -> str:
     name = run.manifest.model or run.manifest.run_id
     lines = [
         json.dumps(
-            {
-                "instance_id": result.instance_id,
-                "model_name_or_path": name,
-                "model_patch": read_text(run.folder / result.folder / PATCH),
-            }
+            Prediction(
+                instance_id=result.instance_id,
+                model_name_or_path=name,
+                model_patch=read_text(run.folder / result.folder / PATCH),
+            ).model_dump()
         )
         for result in run.results
         if result.sample == sample and result.status not in ("infra", "not_final")

@@ -31,7 +31,8 @@ from ostro.agent.record.events import (
     Tested,
 )
 from ostro.agent.record.trajectory import TrajectoryWriter
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest, TestOutcomes
 from ostro.benchmarks.store import (
     DATASET,
