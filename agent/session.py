@@ -26,7 +26,6 @@ from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
 from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
-from ostro.agent.record.lock import RunLock
 from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
@@ -78,7 +77,7 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
     """
     started = time.monotonic()
     folder = open_folder(request.settings.home, request.out)
-    with kept_back(late=False), RunLock(folder.path):
+    with kept_back(late=False), folder.locked():
         try:
             write_request(folder.path, _stored(request, folder.run_id), Redactor(secrets_of(os.environ)))
             with interruptible():
