@@ -95,7 +95,7 @@ def python_version(text: Mapping[str, str]) -> str:
 
 
 def wanted_version(language: str, text: Mapping[str, str]) -> str:
-    """Return the versions of its interpreter or tool chain that a project asks for, as `allows` reads them; "" for any."""
+    """Return the versions of interpreter or tool chain that a project asks for, as `allows` reads them; "" for any."""
     if language == "go":
         found = re.search(r"^go\s+(\d+\.\d+)", text.get("go.mod", ""), re.MULTILINE)
         return f">={found[1]}" if found else ""
