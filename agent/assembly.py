@@ -76,7 +76,7 @@ def assemble(
         prepared.model.counter.learn(list(history)[:messages], context.schemas, tokens)
     if state.cut_replies:
         sampling.raise_max_tokens()
-    detector = replace(state.detector, digest=lambda: _digest(sandbox))
+    detector = replace(state.detector, digest=lambda: patch_digest(sandbox))
     agent = Agent(
         asker=Asker(prepared.model, history, context, sampling, budget, log, cut_at=state.cut_at),
         actor=Actor(tools, history, log, budget, detector, cut=cut_call(state), looping=state.looping),
@@ -176,7 +176,8 @@ def _sampling(prepared: Prepared, number: int) -> Sampling:
     )
 
 
-def _digest(sandbox: Sandbox) -> str:
+def patch_digest(sandbox: Sandbox) -> str:
+    """Return a digest of what the workspace differs in from the base."""
     try:
         return hashlib.sha256(sandbox.patch()).hexdigest()
     except SandboxError as error:
@@ -220,6 +221,7 @@ def _manifest(
         base_commit=prepared.base.source_commit,
         sandbox=sandbox.name,
         sandbox_description=sandbox.description,
+        workdir=sandbox.workdir,
         image=prepared.spec.image,
         config={**_config(prepared), "host": platform.platform()},
         messages=tuple(history),

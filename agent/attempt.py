@@ -21,7 +21,7 @@ from ostro.agent.outcome import Ending, ErrorReport, Outcome, TestRun, Tokens
 from ostro.agent.record.events import Ended, Noted, Published
 from ostro.agent.record.reconstruct import State
 from ostro.agent.record.redact import redacted
-from ostro.agent.record.trajectory import is_disk_trouble, storage_error
+from ostro.agent.trouble import trouble_of
 from ostro.sandbox.protocol import SandboxError
 
 CRASH_REPORT = "internal-error.txt"
@@ -143,8 +143,8 @@ def _outcome_of(agent: Agent, folder: Path) -> Outcome:
     except KeyboardInterrupt:
         return outcome_of_error(Interrupted("interrupted"))
     except Exception as error:  # noqa: BLE001  # a bug of ours must not cost the user's patch
-        if isinstance(error, OSError) and is_disk_trouble(error):
-            return outcome_of_error(storage_error(error, folder))
+        if trouble := trouble_of(error, folder):
+            return outcome_of_error(trouble)
         report = folder / CRASH_REPORT
         with contextlib.suppress(OSError):
             report.write_text(agent.tools.redact("".join(traceback.format_exception(error))), encoding="utf-8")

@@ -24,12 +24,14 @@ from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedP
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
+from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
 from ostro.agent.record.lock import RunLock
 from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
+from ostro.agent.trouble import typed_trouble
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
@@ -174,7 +176,8 @@ class _Run:
         own = file.with_name(OWN_PATCH_FILE)  # a resumed run needs the first attempt's patch as it was
         try:
             if best.folder != file.parent and file.exists() and not own.exists():
-                file.rename(own)
+                with typed_trouble(own):
+                    file.rename(own)
             published = publish(
                 prepared.repository,
                 prepared.base,
@@ -215,7 +218,9 @@ class _Run:
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
     def _log(self, best: AttemptResult, event: events.Event) -> None:
-        """Add to the log of an attempt that ended; one that cannot be written has said so at its end."""
+        """Add to the log of an attempt that ended; one that could not be written has said so, and is left as it is."""
+        if best.outcome.ending in (Ending.STORAGE_ERROR, Ending.DISK_FULL):
+            return
         with (
             contextlib.suppress(StorageError),
             TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log,
@@ -246,6 +251,7 @@ class _Run:
             model=prepared.target.model.id,
             endpoint=prepared.target.profile.base_url,
             repairs=best.repairs,
+            security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
         return redacted(report, prepared.redact)
 

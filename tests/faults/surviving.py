@@ -45,7 +45,7 @@ def busy_turns(steps: int) -> list[Turn]:
         return [
             bash(f"echo line {n} >>journal.txt; sleep 0.03; cat journal.txt"),
             edit(command="create", path=f"notes/n{n}.md", file_text=f"note {n}\n"),
-            bash(f'export COUNT=$((COUNT + 1)); echo "count $COUNT" >>counts.txt; sleep 0.02; echo "now $COUNT"'),
+            bash('export COUNT=$((COUNT + 1)); echo "count $COUNT" >>counts.txt; sleep 0.02; echo "now $COUNT"'),
             calls(
                 edit(command="str_replace", path=f"notes/n{n}.md", old_str=f"note {n}", new_str=f"Note {n}."),
                 bash(f"cd notes && pwd && sleep 0.02 && echo {n} >>here.txt && cat here.txt"),
