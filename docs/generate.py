@@ -39,7 +39,7 @@ def cli_page() -> str:
     parts = ["# Commands", "", "Made from `ostro COMMAND --help` by docs/generate.py; `make docs` writes it anew.", ""]
     parts += _help_of(cli, "ostro")
     for name in COMMANDS:
-        command: click.Command = importlib.import_module(f"ostro.cli.{name}").command
+        command: click.Command = importlib.import_module(f"ostro.cli.{name.replace('-', '_')}").command
         parts += ["", f"## ostro {name}", "", *_help_of(command, f"ostro {name}")]
         if isinstance(command, click.Group):
             for child, inner in command.commands.items():
