@@ -22,6 +22,7 @@ SandboxErrorKind = Literal[
     "patch_too_large",
     "transport",  # the engine's connection broke
     "disk_full",  # the host has no room for the sandbox
+    "machine",  # the host has no memory, process or file descriptor left
     "usage",  # a bad argument of ours, for example a NUL in a command
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ostro.agent.task import Task
 from ostro.cli.demo import BUNDLED
-from tests.driving import CHECK, FILES, SOLVE, SUBMIT, TASK, Turn, bash
+from tests.driving import CHECK, FILES, SOLVE, TASK, Turn, bash
 
 Files = dict[str, Any]
 
@@ -195,7 +195,7 @@ def tools() -> Script:
 
 def gave_up() -> Script:
     """The model finds that there is nothing to do."""
-    return Script([bash("cat price.py"), turn(tool("submit", summary="It is meant so.", give_up=True)), SUBMIT])
+    return Script([bash("cat price.py"), *[turn(tool("submit", summary="It is meant so.", give_up=True))] * 2])
 
 
 def resumed() -> Script:
