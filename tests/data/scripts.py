@@ -201,7 +201,7 @@ def gave_up() -> Script:
 def resumed() -> Script:
     """Killed during a call and gone on with, then stopped by a limit and gone on with again."""
     slow = "echo one >> /tmp/count; echo two >> marks.txt; sleep 3; cat /tmp/count marks.txt"
-    turns = [bash("cat price.py"), bash("sleep 40 & echo $!; export SIZE=big"), bash(slow), bash("echo $SIZE"), *SOLVE]
+    turns = [bash("cat price.py"), bash("sleep 40 & export SIZE=big"), bash(slow), bash("echo $SIZE"), *SOLVE]
     return Script(turns, killed_at=2, resumed=[{"steps": 5}, {"steps": 30}])
 
 
