@@ -6,8 +6,8 @@ Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's co
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,15 +15,18 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
+from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.base_files import read_base
 from ostro.sandbox.detect import Tree, detect_image, detect_test
 from ostro.sandbox.egress import EgressProxy
+from ostro.sandbox.egress_log import EGRESS_FILE, EgressLog
 from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import reap
+from ostro.sandbox.reaper import reap, remove_run, remove_tree
 from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
@@ -44,6 +47,7 @@ class Workshop:
     Attributes:
         folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
+        requests: takes down what goes through the egress proxies.
     """
 
     folder: Path
@@ -53,8 +57,10 @@ class Workshop:
     backend: Backend
     environment: Environment
     test: str
+    requests: EgressLog
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
+    @typed_trouble()
     def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox with the base commit in its workspace, and what set-up left there.
 
@@ -84,16 +90,23 @@ class Workshop:
     def _proxy(self, folder: Path) -> EgressProxy:
         path = folder / "proxy.sock"
         path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
-        proxy = EgressProxy(host_registries().rules, unix_socket=path)
+        proxy = EgressProxy(host_registries().rules, unix_socket=path, on_request=self.requests)
         self.proxies.append(proxy)
         return proxy
 
-    def close(self) -> None:
-        """Close the proxies and remove what the sandboxes kept on the host."""
+    def close(self, *, thorough: bool = False) -> None:
+        """Close the proxies and remove what the sandboxes kept on the host.
+
+        Args:
+            thorough: an earlier process worked here too and was killed: remove all that it left.
+        """
         for proxy in self.proxies:
             proxy.close()
         for folder in self.spec.state_dir.glob(f"{self.run_id}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
+        if thorough and self.backend == "docker":
+            with contextlib.suppress(SandboxError):  # it waits for the next start
+                remove_run(self.run_id)
 
 
 def prepare_workshop(
@@ -132,7 +145,8 @@ def prepare_workshop(
     )
     chosen = choose(settings.sandbox, spec, say=say)
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
-    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    requests = EgressLog(folder / EGRESS_FILE, Redactor(secrets_of(os.environ)))
+    environment, backend = _environment(base, settings, limits, chosen.backend, requests, say)
     return Workshop(
         folder=folder,
         run_id=run_id,
@@ -141,6 +155,7 @@ def prepare_workshop(
         backend=backend,
         environment=environment,
         test=detect_test(tree) or "",
+        requests=requests,
     )
 
 
@@ -161,7 +176,12 @@ def _named_image(tree: Tree, settings: Settings) -> str | None:
 
 
 def _environment(
-    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+    base: Base,
+    settings: Settings,
+    limits: Limits,
+    backend: Backend,
+    requests: EgressLog,
+    say: Callable[[str], None],
 ) -> tuple[Environment, Backend]:
     """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
 
@@ -174,6 +194,7 @@ def _environment(
             setup=settings.setup,
             limits=limits,
             progress=say,
+            on_request=requests,
         )
 
     try:
