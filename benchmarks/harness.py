@@ -38,7 +38,7 @@ from ostro.benchmarks.store import (
     Run,
     instance_folder,
     read_run,
-    write_whole,
+    write_text,
 )
 from ostro.prompts.render import prompts_digest
 
@@ -209,7 +209,7 @@ def write_result(out: Path, result: InstanceResult) -> None:
     """Keep a result; from then on its order is done."""
     folder = instance_folder(out, result.instance_id, result.sample)
     kept = result.model_copy(update={"folder": str(folder.relative_to(out))})
-    write_whole(folder / RESULT, kept.model_dump_json(indent=1) + "\n")
+    write_text(folder / RESULT, kept.model_dump_json(indent=1) + "\n")
 
 
 def keep_manifest(request: EvalRequest) -> RunManifest:
@@ -222,8 +222,8 @@ def keep_manifest(request: EvalRequest) -> RunManifest:
     fresh = manifest_of(request)
     if not path.exists():
         rows = [instance.model_dump_json(by_alias=True) for instance in request.instances]
-        write_whole(request.out / DATASET, "".join(f"{row}\n" for row in rows))
-        write_whole(path, fresh.model_dump_json(indent=1) + "\n")
+        write_text(request.out / DATASET, "".join(f"{row}\n" for row in rows))
+        write_text(path, fresh.model_dump_json(indent=1) + "\n")
         return fresh
     stands = read_run(request.out).manifest
     for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):

@@ -28,10 +28,8 @@ from ostro.benchmarks.policy import scripted_turns
 from ostro.benchmarks.recipe import Environment
 from ostro.benchmarks.results import GradeReport, InstanceResult
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.store import AGENT_RUN, PATCH
 from ostro.sandbox.protocol import SandboxError
-
-RUN = "run"
-"""Folder of the agent's run in the instance's."""
 
 INFRA_ENDINGS = frozenset(
     {
@@ -100,7 +98,7 @@ def judge(order: WorkOrder, environment: Environment, patch: bytes) -> GradeRepo
         OstroError, SandboxError: nothing can be said of the patch.
     """
     order.folder.mkdir(parents=True, exist_ok=True)
-    (order.folder / "patch.diff").write_bytes(patch)
+    (order.folder / PATCH).write_bytes(patch)
     return (
         grade(order.instance, environment, patch, order.folder) if patch.strip() else nothing_to_grade(order.instance)
     )
@@ -113,7 +111,7 @@ def _solve(
     listener: Listener | None,
     say: Callable[[str], None],
 ) -> RunReport:
-    folder = order.folder / RUN
+    folder = order.folder / AGENT_RUN
     with _endpoint(order, environment) as changes:
         settings = order.settings.model_copy(
             update={

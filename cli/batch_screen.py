@@ -110,7 +110,7 @@ class BatchScreen:
         parts = [f"{done} of {self._total} done", f"{self._statuses['resolved']} resolved", dollars(self._spent)]
         if fresh and done < self._total:
             left_s = (time.monotonic() - self._started) / fresh * (self._total - done)
-            parts += [f"about {dollars(self._spent / done * self._total)} in all", f"about {left_s / 60:.0f} min left"]
+            parts += [f"about {dollars(self._spent / done * self._total)} in all", f"about {_span(left_s)} left"]
         return ", ".join(parts)
 
     def _table(self) -> RenderableType:
@@ -135,3 +135,7 @@ class BatchScreen:
                 table,
                 *(Text(line, overflow="ellipsis", no_wrap=True, style="dim") for line in self._notices),
             )
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

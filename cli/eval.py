@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ostro.cli.grade import image_option, only_option, workers_option
 from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.budget import Purse
     from ostro.agent.config import Settings
     from ostro.benchmarks.engine import Engine
-    from ostro.benchmarks.instance import Instance
     from ostro.benchmarks.orders import WorkOrder
-    from ostro.benchmarks.recipe import Flavour
     from ostro.benchmarks.results import InstanceResult
     from ostro.benchmarks.store import Run
     from ostro.cli.batch_screen import BatchScreen
@@ -36,9 +35,9 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
     "--tasks", required=True, metavar="FILE|FOLDER|NAME", help="The task set; `builtin` is our own small one."
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The run folder.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Instances at the same time.")
+@workers_option
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Tries of each, for pass@k.")
-@click.option("--only", multiple=True, metavar="TEXT", help="Instances whose id contains TEXT; repeatable.")
+@only_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N instances alone.")
 @click.option("--instance-budget", type=float, metavar="USD", help="Most dollars for one sample of one instance.")
 @click.option(
@@ -48,9 +47,16 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
     show_default=True,
     help="Who answers: the model, or a script that solves everything or nothing, to check the task set.",
 )
-@click.option("--engine", "engine_name", type=click.Choice(["threads", "ray"]), default="threads", show_default=True)
-@click.option("--base-image", default="", metavar="NAME", help="Image that environments are built on.")
-@click.option("--fail-under", type=click.FloatRange(0, 1), metavar="RATE", help="Exit code 9 below this rate.")
+@click.option(
+    "--engine",
+    "engine_name",
+    type=click.Choice(["threads", "ray"]),
+    default="threads",
+    show_default=True,
+    help="Where workers run.",
+)
+@image_option
+@click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
 @settings_options(*AGENT_FLAGS)
 @output_option
 def command(
@@ -75,17 +81,18 @@ def command(
     infrastructure failures remain, 9 below --fail-under, 130 interrupted.
     """
     from ostro.agent.config_sources import load
+    from ostro.benchmarks.batch import choose_flavour
     from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_results
-    from ostro.benchmarks.instance_files import read_instances
+    from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.cli.batch_screen import BatchScreen
 
     settings = load(None, settings_flags(values)).settings
     request = EvalRequest(
-        instances=chosen(read_instances(tasks), only, limit),
+        instances=tuple(choose(read_instances(tasks), only)[:limit]),
         dataset=tasks,
         settings=settings,
         out=out.absolute(),
-        flavour=flavour_of(settings),
+        flavour=choose_flavour(protected(settings)),
         policy="model" if policy == "model" else "oracle" if policy == "oracle" else "null",
         samples=samples,
         instance_budget=instance_budget,
@@ -98,40 +105,17 @@ def command(
     return conclude(run, output, stopped=stopped, interrupted=drained(), fail_under=fail_under)
 
 
-def chosen(instances: list[Instance], only: tuple[str, ...], limit: int | None) -> tuple[Instance, ...]:
-    """Return the instances that were asked for.
+def protected(settings: Settings) -> str:
+    """Return the kind of sandbox.
 
     Raises:
-        UsageError: there is none.
+        UsageError: `none`: what models and task sets bring never runs unprotected.
     """
     from ostro.agent.errors import UsageError
-
-    kept = [one for one in instances if not only or any(text in one.instance_id for text in only)]
-    if not kept:
-        raise UsageError(f"no instance id contains {' or '.join(only)}", mend="Look at the ids of --tasks.")
-    return tuple(kept[:limit])
-
-
-def flavour_of(settings: Settings) -> Flavour:
-    """Return the kind of sandbox that environments are built for; `auto` is Docker where an engine answers.
-
-    Raises:
-        UsageError: `none` was asked for: code of models and benchmarks never runs unprotected.
-    """
-    from ostro.agent.errors import UsageError
-    from ostro.sandbox.protocol import SandboxError
 
     if settings.sandbox == "none":
         raise UsageError("an evaluation needs a sandbox", mend="Use --sandbox docker or --sandbox local.")
-    if settings.sandbox != "auto":
-        return "docker" if settings.sandbox == "docker" else "local"
-    from ostro.sandbox.docker_engine import Engine
-
-    try:
-        Engine.connect().close()
-    except SandboxError:
-        return "local"
-    return "docker"
+    return settings.sandbox
 
 
 def engine_of(name: str, workers: int, screen: BatchScreen) -> tuple[Engine, Callable[[], bool]]:
@@ -158,14 +142,13 @@ def work_of(name: str, screen: BatchScreen) -> Callable[[WorkOrder, Purse], Inst
         return lambda order, _: work(order)  # a purse cannot be shared between machines: costs are booked on return
 
     def work_here(order: WorkOrder, purse: Purse) -> InstanceResult:
-        return work(order, purse=purse, listener=lambda event: screen.event(order, event), say=screen.say)
+        return work(order, purse=purse, listener=lambda event: screen.event(order, event))
 
     return work_here
 
 
 def conclude(run: Run, output: str, *, stopped: str, interrupted: bool, fail_under: float | None) -> int:
     """Write the reports, print the score and return the exit code."""
-    from ostro.agent.record.trajectory import storage_error
     from ostro.benchmarks.html_report import write_page
     from ostro.benchmarks.report import facts, headline, write_report
     from ostro.benchmarks.score import score_of
@@ -173,10 +156,7 @@ def conclude(run: Run, output: str, *, stopped: str, interrupted: bool, fail_und
     from ostro.cli.errors import complain
 
     summary = summarise(run.manifest, run.results)
-    try:
-        written = [*write_report(run, summary), write_page(run, summary)]
-    except OSError as error:
-        raise storage_error(error, Path(error.filename or run.folder)) from error
+    written = [*write_report(run, summary), write_page(run, summary)]
     if output == "json":
         print_json(score_of(run, summary))
     else:
@@ -192,4 +172,4 @@ def conclude(run: Run, output: str, *, stopped: str, interrupted: bool, fail_und
         return 3
     if any(result.infra for result in run.results):
         return 5
-    return 9 if fail_under is not None and summary.rate.share < fail_under else 0
+    return 9 if fail_under is not None and summary.rate.share * 100 < fail_under else 0
