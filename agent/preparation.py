@@ -197,6 +197,7 @@ def prepare(
     folder: RunFolder,
     say: Callable[[str], None],
     earlier: Mapping[int, State] | None = None,
+    purse: Purse | None = None,
 ) -> Prepared:
     """Check the input, connect to the model, make the environment ready.
 
@@ -207,6 +208,7 @@ def prepare(
         folder: of the run.
         say: told what takes time.
         earlier: what ended processes left of the run's attempts.
+        purse: the common purse of a batch.
 
     Raises:
         RepositoryError, UsageError: the input cannot be used.
@@ -230,9 +232,9 @@ def prepare(
     model.warm()
     workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
     environment = workshop.environment
-    purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens)
+    own_purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens, common=purse)
     for state in states.values():
-        purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
+        own_purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
     return Prepared(
         folder=folder,
         repository=found,
@@ -243,7 +245,7 @@ def prepare(
         retries=retries,
         redact=redact,
         workshop=workshop,
-        purse=purse,
+        purse=own_purse,
         deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],

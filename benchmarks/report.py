@@ -24,7 +24,7 @@ from ostro.benchmarks.store import (
     PREDICTIONS,
     RESULTS,
     Run,
-    write_whole,
+    write_text,
 )
 from ostro.benchmarks.summary import Rate, Summary, summarise
 
@@ -53,7 +53,7 @@ def write_report(run: Run, summary: Summary) -> list[Path]:
     for sample in range(2, run.manifest.samples + 1):
         documents[f"{Path(PREDICTIONS).stem}@{sample}.jsonl"] = predictions(run, sample)
     for name, text in documents.items():
-        write_whole(run.folder / name, text)
+        write_text(run.folder / name, text)
     return [run.folder / name for name in documents]
 
 
