@@ -20,6 +20,7 @@ from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, TestRun, Tokens
 from ostro.agent.record.events import Ended, Noted, Published
 from ostro.agent.record.reconstruct import State
+from ostro.agent.record.redact import redacted
 from ostro.agent.trouble import trouble_of
 from ostro.sandbox.protocol import SandboxError
 
@@ -64,7 +65,7 @@ def drive(agent: Agent, seconds: float = 0.0) -> AttemptResult:
     patch, failed = agent.checkpoints.salvage()
     if failed is not None and outcome.error is None:
         outcome = outcome_of_error(failed)
-    outcome = _with_patch(outcome, patch)
+    outcome = redacted(_with_patch(outcome, patch), agent.tools.redact)
     budget = agent.budget
     result = AttemptResult(
         outcome=outcome,
@@ -146,7 +147,7 @@ def _outcome_of(agent: Agent, folder: Path) -> Outcome:
             return outcome_of_error(trouble)
         report = folder / CRASH_REPORT
         with contextlib.suppress(OSError):
-            report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            report.write_text(agent.tools.redact("".join(traceback.format_exception(error))), encoding="utf-8")
         return Outcome(
             ending=Ending.INTERNAL_ERROR,
             reason=f"{type(error).__name__}: {error}",

@@ -141,7 +141,7 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         configured=prepared.settings.test is not None,
     )
     for check in report.checks:
-        log.write(Noted(kind=f"preflight_{check.status}", text=f"{check.name}: {check.detail}"))
+        log.write(Noted(kind=f"preflight_{check.status}", text=prepared.redact(f"{check.name}: {check.detail}")))
     if not prepared.settings.skip_preflight:
         report.require()
 

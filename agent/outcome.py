@@ -149,6 +149,22 @@ class Tokens(_Frozen):
     output: int = 0
 
 
+class NoticedAttempt(_Frozen):
+    """Something in a run that looked like an attempt to get out (agent/record/attempts_seen.py).
+
+    Attributes:
+        what: one kind, in a few words.
+        where: `step 3, bash`; `issue`, `network` or `patch`.
+        stopped_by: what was in the way; begins with `nothing` where that is so.
+        detail: the line of the command and of its answer, the file, the host.
+    """
+
+    what: str
+    where: str
+    stopped_by: str
+    detail: str = ""
+
+
 class RunReport(_Frozen):
     """The one JSON object of `run`, `resume` and `demo --output json` (schema 1).
 
@@ -157,6 +173,7 @@ class RunReport(_Frozen):
         exit_code: 0 only for a submitted patch; see `EXIT_CODES`.
         patch: path of the patch file, also after a limit or an error where there was work to keep.
         repairs: how often each stage of the intake pipeline mended or refused a call.
+        security: attempts noticed, and what stopped each; what was not noticed is not there.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -180,5 +197,6 @@ class RunReport(_Frozen):
     model: str = ""
     endpoint: str = ""
     repairs: dict[str, int] = Field(default_factory=dict)
+    security: tuple[NoticedAttempt, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -26,7 +26,7 @@ from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
 from ostro.agent.record.lock import RunLock, refuse_held
 from ostro.agent.record.reconstruct import State
-from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
@@ -214,6 +214,7 @@ def prepare(
         on_retry=retries,
         stream=settings.stream,
         conversation=folder.run_id,
+        redact=redact,
     )
     model.warm()
     workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
@@ -224,7 +225,7 @@ def prepare(
     return Prepared(
         folder=folder,
         repository=found,
-        task=task,
+        task=redacted(task, redact),
         settings=settings,
         target=target,
         model=model,

@@ -15,7 +15,7 @@ from ostro.agent.task import Task
 from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
-from ostro.sandbox.policy import PatchPolicy, check_patch
+from ostro.sandbox.policy import Finding, PatchPolicy, check_patch
 from ostro.sandbox.repository import Repository
 
 SUBJECT_CHARS = 72
@@ -30,6 +30,7 @@ class Published:
         patch: path of the patch file; None when there is no change left after the policy.
         accepted: the bytes of that file.
         refusals: what the policy took out or refused, one line each.
+        findings: all that the policy says of the patch.
     """
 
     branch: str | None = None
@@ -38,6 +39,7 @@ class Published:
     accepted: bytes = b""
     files: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @typed_trouble()
@@ -83,7 +85,7 @@ def publish(
         # The user's repository may lie on another disk: the work is not lost with the run folder.
         saved, refusals = None, (*refusals, f"no patch file: {error}")
     if not report.patch:
-        return Published(patch=saved if patch else None, refusals=refusals)
+        return Published(patch=saved if patch else None, refusals=refusals, findings=report.findings)
     branch = write_branch(
         repository,
         base,
@@ -99,6 +101,7 @@ def publish(
         accepted=report.patch,
         files=branch.files_changed,
         refusals=refusals,
+        findings=report.findings,
     )
 
 

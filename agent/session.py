@@ -24,8 +24,9 @@ from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedP
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
+from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
-from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
@@ -185,7 +186,7 @@ class _Run:
                 run_id=prepared.folder.run_id,
                 file=file,
                 own=own if best.folder == file.parent else None,
-                policy=PatchPolicy(levels=prepared.settings.policy),
+                policy=PatchPolicy(levels=prepared.settings.policy, known_secret=prepared.redact.finds),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
@@ -208,8 +209,9 @@ class _Run:
         after = best.tested.get("after")
         if after is None:
             after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
+            after = redacted(after, self._prepared.redact)
             self._log(best, events.Tested(phase="after", command=tests.command, result=after))
-        before = base_tests.result()
+        before = redacted(base_tests.result(), self._prepared.redact)
         if "before" not in best.tested:
             self._log(best, events.Tested(phase="before", command=tests.command, result=before))
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
@@ -227,7 +229,7 @@ class _Run:
     def _report(self, best: AttemptResult, published: Published, outcome: Outcome, tests: TestedPatch) -> RunReport:
         prepared = self._prepared
         purse = prepared.purse
-        return RunReport(
+        report = RunReport(
             run=str(prepared.folder.path),
             outcome=outcome.ending,
             exit_code=outcome.ending.exit_code,
@@ -248,7 +250,9 @@ class _Run:
             model=prepared.target.model.id,
             endpoint=prepared.target.profile.base_url,
             repairs=best.repairs,
+            security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
+        return redacted(report, prepared.redact)
 
     def _earlier_s(self) -> float:
         return sum(state.seconds for state in self._prepared.earlier.values())

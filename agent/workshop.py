@@ -6,6 +6,7 @@ Used by agent/preparation.py for a run, and by `ostro exec`, so that a user's co
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import threading
@@ -15,10 +16,12 @@ from pathlib import Path
 
 from ostro.agent.config import Settings
 from ostro.agent.errors import ConfigError
+from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.base_files import read_base
 from ostro.sandbox.detect import Tree, detect_image, detect_test
 from ostro.sandbox.egress import EgressProxy
+from ostro.sandbox.egress_log import EGRESS_FILE, EgressLog
 from ostro.sandbox.environment import Backend, Environment, prepare_environment
 from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
@@ -45,6 +48,7 @@ class Workshop:
     Attributes:
         folder: on the host; holds the base.
         test: the command that its files suggest for its tests; "" where they suggest none.
+        requests: takes down what goes through the egress proxies.
     """
 
     folder: Path
@@ -54,6 +58,7 @@ class Workshop:
     backend: Backend
     environment: Environment
     test: str
+    requests: EgressLog
     proxies: list[EgressProxy] = field(default_factory=list[EgressProxy])
 
     @typed_trouble()
@@ -86,7 +91,7 @@ class Workshop:
     def _proxy(self, folder: Path) -> EgressProxy:
         path = folder / "proxy.sock"
         path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
-        proxy = EgressProxy(host_registries().rules, unix_socket=path)
+        proxy = EgressProxy(host_registries().rules, unix_socket=path, on_request=self.requests)
         self.proxies.append(proxy)
         return proxy
 
@@ -134,7 +139,8 @@ def prepare_workshop(
     )
     chosen = choose(settings.sandbox, spec, say=say)
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
-    environment, backend = _environment(base, settings, limits, chosen.backend, say)
+    requests = EgressLog(folder / EGRESS_FILE, Redactor(secrets_of(os.environ)))
+    environment, backend = _environment(base, settings, limits, chosen.backend, requests, say)
     return Workshop(
         folder=folder,
         run_id=run_id,
@@ -143,6 +149,7 @@ def prepare_workshop(
         backend=backend,
         environment=environment,
         test=detect_test(tree) or "",
+        requests=requests,
     )
 
 
@@ -163,7 +170,12 @@ def _named_image(tree: Tree, settings: Settings) -> str | None:
 
 
 def _environment(
-    base: Base, settings: Settings, limits: Limits, backend: Backend, say: Callable[[str], None]
+    base: Base,
+    settings: Settings,
+    limits: Limits,
+    backend: Backend,
+    requests: EgressLog,
+    say: Callable[[str], None],
 ) -> tuple[Environment, Backend]:
     """Prepare the environment; where the engine cannot have the image and nobody insisted on it, do without it."""
 
@@ -176,6 +188,7 @@ def _environment(
             setup=settings.setup,
             limits=limits,
             progress=say,
+            on_request=requests,
         )
 
     try:

@@ -27,7 +27,10 @@ COMMANDS = {
     "models": "List the models, endpoints and prices that are known.",
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
-    "view": "Show a run step by step.",
+    "view": "Show a run step by step, or write it as one HTML page.",
+    "compare": "Say whether two evaluations differ by more than chance.",
+    "report": "Write the reports of an evaluation, one HTML page among them.",
+    "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
     "image": "Build a sandbox image without any image registry.",
 }

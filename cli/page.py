@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import JsonValue
 
+from ostro.agent.outcome import NoticedAttempt
 from ostro.agent.record.events import (
     Compacted,
     Ended,
@@ -55,6 +56,17 @@ class Page:
                 yield f"{INDENT}{one_line(event.command, 200)}"
             case _:
                 yield from self._remark(event)
+
+    def security(self, noticed: Iterable[NoticedAttempt]) -> Iterator[str]:
+        """Yield the lines of the attempts that were noticed, none where there are none."""
+        for number, one in enumerate(noticed):
+            if number == 0:
+                yield ""
+                yield self._paint("Attempts noticed, and what stopped them", BOLD)
+            color = RED if one.stopped_by.startswith("nothing") else GREEN
+            yield f"  {one_line(one.where, 60)}: {one_line(one.what, 100)}"
+            yield f"{INDENT}{one_line(one.detail, 240)}"
+            yield self._paint(f"{INDENT}stopped by: {one_line(one.stopped_by, 200)}", color)
 
     def diff(self, patch: str) -> Iterator[str]:
         """Yield the lines of a patch."""

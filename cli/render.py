@@ -10,7 +10,8 @@ import contextlib
 import shlex
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,8 @@ from typing import Self, TextIO
 
 from pydantic import JsonValue
 
-from ostro.agent.outcome import Ending, RunReport, TestedPatch, TestRun
+from ostro.agent.history import ABOUT
+from ostro.agent.outcome import Ending, NoticedAttempt, RunReport, TestedPatch, TestRun
 from ostro.agent.record.events import (
     Called,
     Ended,
@@ -55,8 +57,6 @@ PLAIN_WIDTH = 160
 
 INDENT = " " * 5
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-ABOUT = ("command", "args", "path", "pattern", "summary")
-"""Arguments that say what a call is about, in the order of a command line."""
 
 COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by --price"}
 UNSHOWN_NOTES = ("preflight_ok", "preflight_skipped")
@@ -266,10 +266,21 @@ def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
         ("tests", _tests(report.tests, color=color)),
         ("work", f"{report.steps} steps in {seconds(report.seconds)}"),
         ("tokens", f"{tokens.input:,} in{cached}, {tokens.output:,} out; {spent}"),
+        ("security", noticed_line(report.security)),
         ("repairs", ", ".join(f"{times} {stage}" for stage, times in sorted(report.repairs.items()))),
         ("where", f"sandbox {report.sandbox}; {report.model} at {report.endpoint}" if report.sandbox else ""),
         ("run", report.run),
     ]
+
+
+def noticed_line(noticed: Sequence[NoticedAttempt]) -> str:
+    """Say in one line how many attempts were noticed and of which kinds; "" for none."""
+    if not noticed:
+        return ""
+    kinds = Counter(one.what for one in noticed)
+    counted = ", ".join(f"{what} ({times}x)" if times > 1 else what for what, times in kinds.items())
+    plural = "s" if len(noticed) > 1 else ""
+    return one_line(f"{len(noticed)} attempt{plural} noticed, `ostro view` shows what stopped each: {counted}", 300)
 
 
 def _tests(tests: TestedPatch, *, color: bool) -> str:

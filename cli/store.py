@@ -68,7 +68,7 @@ def _changed(folder: Path) -> float:
 
 def logs_of(folder: Path) -> list[Path]:
     """Return the logs of a run: one, or one for each attempt."""
-    return sorted([*folder.glob(LOG), *folder.glob(f"attempt*/{LOG}")])
+    return [*folder.glob(LOG), *sorted(folder.glob(f"attempt*/{LOG}"))]
 
 
 def is_working(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.outcome import EXIT_CODES
 from ostro.agent.record.chain import SUM_DIGITS
 from ostro.agent.record.events import SCHEMA, Event
+from ostro.agent.record.volatile import RULES
 from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
@@ -27,6 +28,7 @@ MEANINGS = {
     4: "the model or its endpoint failed",
     5: "the sandbox or the environment failed",
     6: "the disk: no room, no permission",
+    8: "for `replay`: something came out differently",
     70: "a bug of Ostro; a report was written",
     130: "interrupted",
 }
@@ -129,7 +131,28 @@ def trajectory_page() -> str:
         "and the message names the version of Ostro that wrote it.",
         "",
     ]
+    parts += _replay_section()
     return "\n".join(parts)
+
+
+def _replay_section() -> list[str]:
+    parts = [
+        "## Replay",
+        "",
+        "`ostro replay` runs the loop anew with the recorded replies in the model's place: what the model sent goes",
+        "through the same intake, the calls run in a fresh sandbox that starts from the base commit, and each",
+        "observation, correction and ending, and the final patch, is compared with the recorded one. A log that ends",
+        "in the middle is replayed up to there; a call that was cut off and not run again is not run.",
+        "",
+        "Before two texts are compared these parts are replaced in both, in this order; the loop detector of a run",
+        "does the same. Where the workspace is, is no difference either. Not on the list, so a difference: the order of",
+        "a set (Python's hash seed), dates without a time of day, version numbers, the speed of a command that is near",
+        "its time limit.",
+        "",
+        "| rule | what is replaced |",
+        "|---|---|",
+    ]
+    return [*parts, *(f"| `{rule.name}` | {rule.meaning} |" for rule in RULES), ""]
 
 
 def _default(value: object) -> str:

@@ -58,6 +58,7 @@ unset GIT_CONFIG GIT_CONFIG_COUNT GIT_CONFIG_PARAMETERS GIT_EXTERNAL_DIFF GIT_DI
 cd {workdir} 2>/dev/null && [ -n "$(ls -A)" ] || exit {lost}
 command -v git >/dev/null 2>&1 || exit {no_git}
 mkdir -p {state}/objects
+rm -f {state}/index.lock
 [ -s {ignore} ] || printf '%s\n' {patterns} >{ignore}
 [ -n {commit} ] && b={commit} || read -r b <{state}/base || exit {failed}
 [ -s {state}/index ] || git {quiet} read-tree "$b" 2>{state}/said || exit {failed}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.egress_exchange import EgressLimits, EgressRecord
+from ostro.sandbox.egress_log import EgressLog, read_egress_log
 from ostro.sandbox.egress_rules import (
     EgressRules,
     Upstream,
@@ -261,6 +262,20 @@ def test_proxy_when_a_request_ends_then_the_callback_gets_its_record(tmp_path: P
         ask(proxy, b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n")
         assert [only(proxy)] == told
     assert str(told[0]).startswith("refused evil.example:443")
+
+
+def test_log_when_requests_end_then_each_is_a_line_that_can_be_read_back(tmp_path: Path) -> None:
+    log = EgressLog(tmp_path / "egress.jsonl", lambda text: text.replace("s3cret", "[redacted]"))
+    assert list(read_egress_log(tmp_path / "egress.jsonl")) == []
+    with EgressProxy(EgressRules(), unix_socket=tmp_path / "s", on_request=log) as proxy:
+        ask(proxy, b"CONNECT s3cret.evil.example:443 HTTP/1.1\r\n\r\n")
+        ask(proxy, b"GET nonsense\r\n\r\n")
+        kept = proxy.records
+    with (tmp_path / "egress.jsonl").open("a") as file:
+        file.write('{"host": "cut of')
+    first, second = read_egress_log(tmp_path / "egress.jsonl")
+    assert (first.host, first.verdict) == ("[redacted].evil.example", "refused")
+    assert second == kept[1]
 
 
 def test_proxy_when_the_socket_cannot_be_made_then_oserror_and_no_thread_left(tmp_path: Path) -> None:
