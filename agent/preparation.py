@@ -122,7 +122,8 @@ class Prepared:
     Attributes:
         purse: dollars and tokens of the whole call.
         deadline: monotonic second at which the call must end.
-        earlier: what ended processes left of the attempts, by number.
+        resumed: an earlier process began the run.
+        earlier: what it left of the attempts, by number.
         goes_on: number of the attempt that has ended and is to go on all the same; 0 for none.
         limits: what the user changed when resuming.
     """
@@ -141,6 +142,7 @@ class Prepared:
     test_command: str
     notes: list[str] = field(default_factory=list[str])
     sandbox_name: str = ""
+    resumed: bool = False
     earlier: Mapping[int, State] = field(default_factory=dict[int, State])
     goes_on: int = 0
     limits: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
@@ -156,8 +158,17 @@ class Prepared:
         return self.workshop.spec
 
     def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
-        """Start a fresh sandbox of the task's environment, the base commit in its workspace."""
-        sandbox = self.workshop.open_sandbox(label, online=online, take_over=take_over)
+        """Start a fresh sandbox of the task's environment, the base commit in its workspace.
+
+        Args:
+            label: tells the sandboxes of the run apart.
+            online: let its commands reach the package registries.
+            take_over: go on in the one that an ended process left under this label, if it survives.
+        """
+        sandbox = self.workshop.open_sandbox(label, online=online, take_over=self.resumed)
+        if sandbox.taken_over and not take_over:
+            sandbox.close()
+            sandbox = self.workshop.open_sandbox(label, online=online)
         self.sandbox_name = sandbox.name
         return sandbox
 
@@ -176,7 +187,7 @@ class Prepared:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.model.close()
-        self.workshop.close()
+        self.workshop.close(thorough=self.resumed)
 
 
 def prepare(
@@ -236,6 +247,7 @@ def prepare(
         deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
+        resumed=earlier is not None,
         earlier=states,
         sandbox_name=next((state.started.sandbox for state in states.values() if state.started), ""),
     )
