@@ -5,24 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from dataclasses import replace
 
+from ostro.agent.acting import Actor
 from ostro.agent.asking import Asker, Sampling
-from ostro.agent.budget import Budget
+from ostro.agent.checkpoints import Checkpoints
 from ostro.agent.config import DEFAULT_MAX_TOKENS
 from ostro.agent.context import ContextKeeper
 from ostro.agent.history import History, Message, SystemMessage, UserMessage
-from ostro.agent.loop import Agent
+from ostro.agent.loop import Agent, Turn
 from ostro.agent.named_files import show_named_files
-from ostro.agent.patch_keeper import PatchKeeper
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.events import Retried, RunStarted
+from ostro.agent.record.reconstruct import State
 from ostro.agent.record.trajectory import TrajectoryWriter
-from ostro.agent.repetition import LoopDetector
+from ostro.agent.revival import cut_call, taken_in, with_pictures
 from ostro.agent.untrusted import Fence, sanitise
 from ostro.agent.version import ostro_version
 from ostro.prompts.render import prompts_digest, render
 from ostro.sandbox.protocol import Sandbox, SandboxError
-from ostro.tools.protocol import ToolContext
+from ostro.tools.protocol import Observation, ToolContext, ToolState
 from ostro.tools.registry import Toolset
 
 ATTEMPT_TEMPERATURES = (0.4, 0.7)
@@ -32,37 +34,59 @@ GUIDELINES_FILE = "AGENTS.md"
 GUIDELINES_BYTES = 32_768
 
 
-def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper: PatchKeeper, number: int) -> Agent:
-    """Return an agent that is ready to run; the manifest is written to the log."""
+def assemble(
+    prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, number: int, state: State | None = None
+) -> Agent:
+    """Return an agent that is ready to run.
+
+    Args:
+        prepared: what the attempts share.
+        sandbox: where the agent works.
+        log: of the attempt; the manifest is written to it where the attempt begins.
+        number: of the attempt, from 1.
+        state: where an ended process left it; None begins it.
+
+    Raises:
+        SandboxError, StorageError: the sandbox is gone, the log cannot be written or an image of it not be read.
+    """
     settings, entry = prepared.settings, prepared.target.model
-    toolset = Toolset.default(vision=entry.vision and settings.vision, command_timeout_s=settings.command_timeout)
-    tools = ToolContext(
-        sandbox=sandbox,
-        command_timeout_s=settings.command_timeout,
-        test_command=prepared.test_command,
-        redact=prepared.redact,
-    )
-    history = History(first_messages(prepared, tools))
+    toolset = toolset_of(prepared)
+    tools = tool_context(prepared, sandbox, state.tools if state is not None else ToolState())
     sampling = _sampling(prepared, number)
-    budget = Budget(steps=settings.steps, deadline=prepared.deadline, purse=prepared.purse)
-    log.write(_manifest(prepared, sandbox, history, toolset, sampling, number))
+    if state is None:
+        history = History(first_messages(prepared, tools))
+        log.write(_manifest(prepared, tools, history, toolset, sampling, number))
+        state = State()
+    else:
+        history = with_pictures(state, log.path.parent)
+    budget = replace(state.spent, steps=settings.steps, deadline=prepared.deadline, purse=prepared.purse)
     context = ContextKeeper(
         counter=prepared.model.counter,
         schemas=toolset.schemas(),
         window=entry.context,
         reserve=sampling.max_tokens,
         masking=settings.masking,
+        saved=state.outputs,
     )
-    asker = Asker(prepared.model, history, context, sampling, budget, log)
+    if state.measured is not None:
+        messages, tokens = state.measured
+        prepared.model.counter.learn(list(history)[:messages], context.schemas, tokens)
+    if state.cut_replies:
+        sampling.raise_max_tokens()
+    detector = replace(state.detector, digest=lambda: _digest(sandbox))
     agent = Agent(
-        asker=asker,
+        asker=Asker(prepared.model, history, context, sampling, budget, log, cut_at=state.cut_at),
+        actor=Actor(tools, history, log, budget, detector, cut=cut_call(state), looping=state.looping),
         toolset=toolset,
         tools=tools,
         history=history,
         log=log,
         budget=budget,
-        detector=LoopDetector(digest=lambda: _digest(sandbox)),
-        keeper=keeper,
+        checkpoints=Checkpoints(sandbox, log),
+        turn=state.turn,
+        open=_open_turn(state, toolset),
+        silent=state.silent,
+        repairs=dict(state.repairs),
     )
     prepared.retries.listener = lambda retry: log.write(
         Retried(
@@ -73,6 +97,35 @@ def assemble(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter, keeper
         )
     )
     return agent
+
+
+def toolset_of(prepared: Prepared) -> Toolset:
+    """Return the tools that the run offers."""
+    settings = prepared.settings
+    vision = prepared.target.model.vision and settings.vision
+    return Toolset.default(vision=vision, command_timeout_s=settings.command_timeout)
+
+
+def tool_context(prepared: Prepared, sandbox: Sandbox, state: ToolState) -> ToolContext:
+    """Return what the tools may use, with a memory of their own that begins as `state`."""
+    return ToolContext(
+        sandbox=sandbox,
+        state=state.model_copy(deep=True),
+        command_timeout_s=prepared.settings.command_timeout,
+        test_command=prepared.test_command,
+        redact=prepared.redact,
+    )
+
+
+def _open_turn(state: State, toolset: Toolset) -> Turn | None:
+    if state.reply is None:
+        return None
+    results = [
+        Observation(text=event.text, ok=event.ok, mutated=event.mutated, done=event.done, gave_up=event.gave_up,
+                    data=event.data)
+        for event in state.results
+    ]  # fmt: skip
+    return Turn(taken_in(state.reply, toolset), results)
 
 
 def first_messages(prepared: Prepared, tools: ToolContext) -> list[Message]:
@@ -131,13 +184,13 @@ def _digest(sandbox: Sandbox) -> str:
 
 def _manifest(
     prepared: Prepared,
-    sandbox: Sandbox,
+    tools: ToolContext,
     history: History,
     toolset: Toolset,
     sampling: Sampling,
     number: int,
 ) -> RunStarted:
-    target, task = prepared.target, prepared.task
+    target, task, sandbox = prepared.target, prepared.task, tools.sandbox
     schemas = json.dumps(toolset.schemas(), sort_keys=True)
     price = target.model.price
     return RunStarted(
@@ -162,4 +215,5 @@ def _manifest(
         image=prepared.spec.image,
         config={**prepared.settings.model_dump(mode="json"), "host": platform.platform()},
         messages=tuple(history),
+        state=tools.state.model_dump(mode="json") if tools.state != ToolState() else None,
     )

@@ -6,23 +6,26 @@ This is the boundary where exceptions of the model, the sandbox and the disk bec
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.errors import Interrupted, ModelError, OstroError, PreflightError, StorageError
 from ostro.agent.interruption import interruptible
 from ostro.agent.loop import Agent
 from ostro.agent.model.reply import CostSource
-from ostro.agent.outcome import Ending, ErrorReport, Outcome, Tokens
-from ostro.agent.patch_keeper import PatchKeeper
-from ostro.agent.record.events import Ended, Noted
+from ostro.agent.outcome import Ending, ErrorReport, Outcome, TestRun, Tokens
+from ostro.agent.record.events import Ended, Noted, Published
+from ostro.agent.record.reconstruct import State
 from ostro.agent.record.trajectory import is_disk_trouble, storage_error
 from ostro.sandbox.protocol import SandboxError
 
 CRASH_REPORT = "internal-error.txt"
-PATCH_FILE = "patch.diff"
+OWN_PATCH_FILE = "attempt-1.diff"
+"""The first attempt's own patch in the run folder, where `PATCH_FILE` holds another one that was published."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class AttemptResult:
     Attributes:
         patch: the difference from the base, b"" for none; salvaged on every ending.
         folder: where its trajectory lies.
+        published: the branch that an ended process made of it.
+        tested: the results of an ended process' tests, by phase.
     """
 
     outcome: Outcome
@@ -42,14 +47,21 @@ class AttemptResult:
     cost_usd: float
     cost_source: CostSource
     repairs: dict[str, int]
+    published: Published | None = None
+    tested: dict[str, TestRun] = field(default_factory=dict[str, TestRun])
 
 
-def drive(agent: Agent, keeper: PatchKeeper) -> AttemptResult:
-    """Run the loop to its end, salvage the patch, and close the trajectory with an `ended` event."""
+def drive(agent: Agent, seconds: float = 0.0) -> AttemptResult:
+    """Run the loop to its end, salvage the patch, and close the trajectory with an `ended` event.
+
+    Args:
+        agent: ready to run.
+        seconds: how long ended processes worked on the attempt.
+    """
     started = time.monotonic()
     folder = agent.log.path.parent
     outcome = _outcome_of(agent, folder)
-    patch, failed = keeper.salvage()
+    patch, failed = agent.checkpoints.salvage()
     if failed is not None and outcome.error is None:
         outcome = outcome_of_error(failed)
     outcome = _with_patch(outcome, patch)
@@ -64,23 +76,59 @@ def drive(agent: Agent, keeper: PatchKeeper) -> AttemptResult:
         cost_source=budget.cost_source,
         repairs=dict(agent.repairs),
     )
-    ended = Ended(
-        outcome=outcome,
-        patch=PATCH_FILE if patch else "",
+    try:
+        if failed is not None:
+            agent.log.write(Noted(kind="salvage", text=f"the patch may be an older snapshot: {failed}"))
+        agent.log.write(ended_event(result, seconds + time.monotonic() - started))
+    except StorageError as error:
+        return replace(result, outcome=outcome_of_error(error))
+    return result
+
+
+def ended_event(result: AttemptResult, seconds: float) -> Ended:
+    """Return what the log says of the end of an attempt that took so many seconds."""
+    return Ended(
+        outcome=result.outcome,
+        patch=PATCH_FILE if result.patch else "",
+        patch_sha256=hashlib.sha256(result.patch).hexdigest() if result.patch else "",
         steps=result.steps,
         tokens=result.tokens,
         cost_usd=result.cost_usd,
         cost_source=result.cost_source,
         repairs=result.repairs,
-        seconds=round(time.monotonic() - started, 3),
+        seconds=round(seconds, 3),
     )
-    try:
-        if failed is not None:
-            agent.log.write(Noted(kind="salvage", text=f"the patch may be an older snapshot: {failed}"))
-        agent.log.write(ended)
-    except StorageError as error:
-        return replace(result, outcome=outcome_of_error(error))
-    return result
+
+
+def result_of(state: State, folder: Path) -> AttemptResult | None:
+    """Return what an attempt left that had ended before; None where its patch is not there any more.
+
+    Args:
+        state: of its log.
+        folder: where that lies.
+    """
+    ended = state.ended
+    if ended is None:
+        return None
+    patch = b""
+    if ended.patch:
+        kept = (path.read_bytes() for path in (folder / ended.patch, folder / OWN_PATCH_FILE) if path.is_file())
+        found = next((data for data in kept if hashlib.sha256(data).hexdigest() == ended.patch_sha256), None)
+        if found is None:
+            return None
+        patch = found
+    return AttemptResult(
+        outcome=ended.outcome,
+        patch=patch,
+        folder=folder,
+        steps=ended.steps,
+        tokens=ended.tokens,
+        cost_usd=ended.cost_usd,
+        cost_source=ended.cost_source,
+        repairs=ended.repairs,
+        published=state.published,
+        tested=dict(state.tested),
+    )
 
 
 def _outcome_of(agent: Agent, folder: Path) -> Outcome:

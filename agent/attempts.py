@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ostro.agent.assembly import assemble
-from ostro.agent.attempt import PATCH_FILE, AttemptResult, drive, outcome_of_error
+from ostro.agent.assembly import assemble, tool_context, toolset_of
+from ostro.agent.attempt import AttemptResult, drive, ended_event, outcome_of_error, result_of
+from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.errors import Interrupted, OstroError
 from ostro.agent.interruption import interruptible
-from ostro.agent.outcome import Ending, Tokens
-from ostro.agent.patch_keeper import PatchKeeper
+from ostro.agent.outcome import Ending
 from ostro.agent.preflight import preflight
 from ostro.agent.preparation import Prepared
-from ostro.agent.record.events import Ended, Event, Noted
+from ostro.agent.record.events import Event, Noted
+from ostro.agent.record.reconstruct import State
 from ostro.agent.record.trajectory import TrajectoryWriter
-from ostro.agent.selection import select
+from ostro.agent.request import REPORT_FILE
+from ostro.agent.revival import revive, run_again
+from ostro.agent.selection import select, with_totals
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
 Listener = Callable[[Event], None]
@@ -28,14 +31,22 @@ FINAL_ENDINGS = (Ending.INTERRUPTED, Ending.STORAGE_ERROR, Ending.DISK_FULL)
 
 
 def run_attempts(prepared: Prepared, listener: Listener | None) -> AttemptResult:
-    """Make the attempts one after another and return the best."""
+    """Make the attempts one after another and return the best; what ended processes left of them is gone on with.
+
+    Raises:
+        OstroError, SandboxError, KeyboardInterrupt: an attempt cannot be gone on with; its log is as it was.
+    """
     results: list[AttemptResult] = []
     for number in range(1, prepared.settings.attempts + 1):
-        if number > 1 and (prepared.purse.exhausted() or agree(results)):
+        if number > 1 and number not in prepared.earlier and (prepared.purse.exhausted() or agree(results)):
             break
-        results.append(run_attempt(prepared, number, listener))
+        results.append(_known(prepared, number) or run_attempt(prepared, number, listener))
         if results[-1].outcome.ending in FINAL_ENDINGS:
             break
+    if all(_known(prepared, number) for number in range(1, len(results) + 1)):
+        chosen = next((result for result in results if result.published), None)
+        if chosen is not None:
+            return with_totals(chosen, results)
     try:
         with interruptible():
             return select(results, prepared.open_sandbox, prepared.test_command)
@@ -47,6 +58,14 @@ def run_attempts(prepared: Prepared, listener: Listener | None) -> AttemptResult
         return replace(best, outcome=last)
 
 
+def _known(prepared: Prepared, number: int) -> AttemptResult | None:
+    """Return what an attempt left that ended in an earlier process and is not gone on with."""
+    state = prepared.earlier.get(number)
+    if state is None or number == prepared.goes_on:
+        return None
+    return result_of(state, prepared.folder_of(number))
+
+
 def agree(results: list[AttemptResult]) -> bool:
     """Whether two attempts submitted the same change."""
     patches = [result.patch for result in results if result.outcome.ending is Ending.SUBMITTED]
@@ -54,22 +73,55 @@ def agree(results: list[AttemptResult]) -> bool:
 
 
 def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> AttemptResult:
+    """Begin an attempt, or go on with it where an ended process left it."""
+    state = prepared.earlier.get(number)
+    open_log = TrajectoryWriter if state is None else TrajectoryWriter.reopen
+    with open_log(prepared.folder_of(number) / "trajectory.jsonl", listener) as log:
+        if state is not None and state.started is not None:
+            return _go_on(prepared, number, state, log)
+        return _begin(prepared, number, log)
+
+
+def _begin(prepared: Prepared, number: int, log: TrajectoryWriter) -> AttemptResult:
     """Open a sandbox, check it, and drive the loop in it; what fails before the loop is an outcome too."""
-    folder = prepared.folder.path if number == 1 else prepared.folder.path / f"attempt-{number}"
-    with TrajectoryWriter(folder / "trajectory.jsonl", listener) as log:
+    try:
+        with interruptible():
+            sandbox = revive(prepared, number, State(), log.path.parent).sandbox
+        with sandbox:
+            with interruptible():
+                agent = assemble(prepared, sandbox, log, number)
+                _check(prepared, sandbox, log)
+            return drive(agent)
+    except (OstroError, SandboxError) as error:
+        return _not_driven(error, log, State())
+    except KeyboardInterrupt:
+        return _not_driven(Interrupted("interrupted before the first step"), log, State())
+
+
+def _go_on(prepared: Prepared, number: int, state: State, log: TrajectoryWriter) -> AttemptResult:
+    """Bring the workspace back and drive the loop on.
+
+    Raises:
+        OstroError, SandboxError, KeyboardInterrupt: it cannot be brought back; the log is as it was.
+    """
+    with interruptible():
+        revived = revive(prepared, number, state, log.path.parent)
+    with revived.sandbox as sandbox:
+        (prepared.folder.path / REPORT_FILE).unlink(missing_ok=True)  # it tells of an end that is none any more
+        log.write(revived.event(state, prepared))
         try:
             with interruptible():
-                sandbox = prepared.open_sandbox(f"try-{number}", online=prepared.settings.network)
-            with sandbox:
-                keeper = PatchKeeper(sandbox, folder / PATCH_FILE)
-                with interruptible():
-                    agent = assemble(prepared, sandbox, log, keeper, number)
+                if revived.missing:
+                    tools = tool_context(prepared, sandbox, revived.missing[0].before)
+                    run_again(revived.missing, toolset_of(prepared), tools, log)
+                agent = assemble(prepared, sandbox, log, number, state)
+                if state.turn == 0 and state.reply is None:
                     _check(prepared, sandbox, log)
-                return drive(agent, keeper)
+            return drive(agent, state.seconds)
         except (OstroError, SandboxError) as error:
-            return _not_started(error, log)
+            return _not_driven(error, log, state)
         except KeyboardInterrupt:
-            return _not_started(Interrupted("interrupted before the first step"), log)
+            return _not_driven(Interrupted("interrupted while the workspace was brought back"), log, state)
 
 
 def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
@@ -86,25 +138,19 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         report.require()
 
 
-def _not_started(error: OstroError | SandboxError, log: TrajectoryWriter) -> AttemptResult:
+def _not_driven(error: OstroError | SandboxError, log: TrajectoryWriter, state: State) -> AttemptResult:
+    """End an attempt before the loop ran, or ran on; the newest patch of an ended process stays."""
+    spent, file = state.spent, log.path.parent / PATCH_FILE
+    patch = file.read_bytes() if state.started is not None and file.is_file() else b""
     result = AttemptResult(
         outcome=outcome_of_error(error),
-        patch=b"",
+        patch=patch,
         folder=log.path.parent,
-        steps=0,
-        tokens=Tokens(),
-        cost_usd=0.0,
-        cost_source="catalogue",
-        repairs={},
+        steps=spent.used_steps,
+        tokens=spent.tokens,
+        cost_usd=spent.cost_usd,
+        cost_source=spent.cost_source,
+        repairs=dict(state.repairs),
     )
-    log.write(
-        Ended(
-            outcome=result.outcome,
-            steps=0,
-            tokens=result.tokens,
-            cost_usd=0.0,
-            cost_source=result.cost_source,
-            seconds=0.0,
-        )
-    )
+    log.write(ended_event(result, state.seconds))
     return result

@@ -37,7 +37,35 @@ class Ending(StrEnum):
         """The exit code of `ostro run` for this ending."""
         return EXIT_CODES[self]
 
+    @property
+    def resumable(self) -> bool:
+        """Whether `ostro resume` goes on after it as it is: nothing that the agent did or was allowed ended it."""
+        return self in RESUMABLE
 
+    @property
+    def limit(self) -> str:
+        """The setting that has to be raised before `ostro resume` goes on; "" where none was the reason."""
+        return LIMITS.get(self, "")
+
+
+RESUMABLE = frozenset(
+    {
+        Ending.INTERRUPTED,
+        Ending.MODEL_ERROR,
+        Ending.SANDBOX_ERROR,
+        Ending.PREFLIGHT_FAILED,
+        Ending.WORKSPACE_LOST,
+        Ending.STORAGE_ERROR,
+        Ending.DISK_FULL,
+        Ending.INTERNAL_ERROR,
+    }
+)
+LIMITS = {
+    Ending.STEP_LIMIT: "steps",
+    Ending.COST_LIMIT: "budget",
+    Ending.TOKEN_LIMIT: "tokens",
+    Ending.TIME_LIMIT: "time",
+}
 EXIT_CODES: dict[Ending, int] = {
     Ending.SUBMITTED: 0,
     Ending.NO_ACTION: 1,

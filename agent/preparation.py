@@ -9,25 +9,29 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pydantic import JsonValue
+
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
-from ostro.agent.errors import UsageError
+from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
 from ostro.agent.record.lock import refuse_held
+from ostro.agent.record.reconstruct import State
 from ostro.agent.record.redact import Redactor, secrets_of
 from ostro.agent.record.trajectory import storage_error
+from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
-from ostro.sandbox.host_git import Base
-from ostro.sandbox.protocol import Sandbox, SandboxSpec
+from ostro.sandbox.host_git import Base, open_base
+from ostro.sandbox.protocol import RepositoryError, Sandbox, SandboxSpec
 from ostro.sandbox.repository import Repository, inspect_repository
 
 
@@ -45,7 +49,16 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove a folder that holds nothing of value: the run was refused before it began."""
-        shutil.rmtree(self.path if self.created else self.path / BASE_GIT, ignore_errors=True)
+        if self.created:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        (self.path / REQUEST_FILE).unlink(missing_ok=True)
+        self.discard_base()
+
+    def discard_base(self) -> None:
+        """Remove the copy of the base commit, also one that was cut off in the making."""
+        for name in (BASE_GIT, *(path.name for path in self.path.glob("ostro-git-*"))):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 def open_folder(home: Path, out: Path | None) -> RunFolder:
@@ -92,6 +105,9 @@ class Prepared:
     Attributes:
         purse: dollars and tokens of the whole call.
         deadline: monotonic second at which the call must end.
+        earlier: what ended processes left of the attempts, by number.
+        goes_on: number of the attempt that has ended and is to go on all the same; 0 for none.
+        limits: what the user changed when resuming.
     """
 
     folder: RunFolder
@@ -108,6 +124,9 @@ class Prepared:
     test_command: str
     notes: list[str] = field(default_factory=list[str])
     sandbox_name: str = ""
+    earlier: Mapping[int, State] = field(default_factory=dict[int, State])
+    goes_on: int = 0
+    limits: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
     @property
     def base(self) -> Base:
@@ -119,11 +138,19 @@ class Prepared:
         """What every sandbox of the run is started from."""
         return self.workshop.spec
 
-    def open_sandbox(self, label: str, *, online: bool = False) -> Sandbox:
+    def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
         """Start a fresh sandbox of the task's environment, the base commit in its workspace."""
-        sandbox = self.workshop.open_sandbox(label, online=online)
+        sandbox = self.workshop.open_sandbox(label, online=online, take_over=take_over)
         self.sandbox_name = sandbox.name
         return sandbox
+
+    def open_attempt(self, number: int, *, take_over: bool = False) -> Sandbox:
+        """Start the sandbox of an attempt, or take over the one that an ended process left."""
+        return self.open_sandbox(f"try-{number}", online=self.settings.network, take_over=take_over)
+
+    def folder_of(self, number: int) -> Path:
+        """Return where the log of an attempt lies."""
+        return self.folder.path if number == 1 else self.folder.path / f"attempt-{number}"
 
     def __enter__(self) -> Self:
         return self
@@ -136,15 +163,31 @@ class Prepared:
 
 
 def prepare(
-    repository: Path, task: Task, settings: Settings, folder: RunFolder, say: Callable[[str], None]
+    repository: Path,
+    task: Task,
+    settings: Settings,
+    folder: RunFolder,
+    say: Callable[[str], None],
+    earlier: Mapping[int, State] | None = None,
 ) -> Prepared:
     """Check the input, connect to the model, make the environment ready.
 
+    Args:
+        repository: the user's checkout.
+        task: what is to be done.
+        settings: the effective configuration.
+        folder: of the run.
+        say: told what takes time.
+        earlier: what ended processes left of the run's attempts.
+
     Raises:
         RepositoryError, UsageError: the input cannot be used.
+        StorageError: the base of a run that had begun is gone.
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
+    states = dict(earlier or {})
     found = inspect_repository(repository)
+    base = _base_of(states, folder)
     target = resolve(settings.model, settings.endpoint, settings.price)
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
@@ -156,8 +199,11 @@ def prepare(
         conversation=folder.run_id,
     )
     model.warm()
-    workshop = prepare_workshop(found, settings, folder.path, folder.run_id, say)
+    workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
     environment = workshop.environment
+    purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens)
+    for state in states.values():
+        purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
     return Prepared(
         folder=folder,
         repository=found,
@@ -168,8 +214,34 @@ def prepare(
         retries=retries,
         redact=redact,
         workshop=workshop,
-        purse=Purse(budget_usd=settings.budget, token_limit=settings.tokens),
-        deadline=time.monotonic() + settings.time,
+        purse=purse,
+        deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
+        earlier=states,
+        sandbox_name=next((state.started.sandbox for state in states.values() if state.started), ""),
     )
+
+
+def _base_of(states: Mapping[int, State], folder: RunFolder) -> Base | None:
+    """Return the base that the attempts began with; None where none has begun, and whatever was left is removed."""
+    started = next((state.started for state in states.values() if state.started), None)
+    if started is None:
+        folder.discard_base()
+        return None
+    try:
+        return open_base(folder.path / BASE_GIT, source_commit=started.base_commit)
+    except RepositoryError as error:
+        raise StorageError(
+            f"{folder.path / BASE_GIT}, the base of the run, is missing or broken: {error}",
+            kind="damaged",
+            mend="The run cannot go on; start a new one.",
+        ) from error
+
+
+def _same_sandbox(settings: Settings, states: Mapping[int, State]) -> Settings:
+    """Return the settings with `auto` made what it came down to when the run began."""
+    started = next((state.started for state in states.values() if state.started), None)
+    if settings.sandbox != "auto" or started is None:
+        return settings
+    return settings.model_copy(update={"sandbox": "docker" if started.sandbox == "docker" else "local"})

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Outcome
-from ostro.agent.record.trajectory import storage_error
+from ostro.agent.record.files import write_whole
 from ostro.agent.task import Task
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
@@ -17,6 +18,7 @@ from ostro.sandbox.policy import Finding, PatchPolicy, check_patch
 from ostro.sandbox.repository import Repository
 
 SUBJECT_CHARS = 72
+RUN_TRAILER = "Ostro-Run"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,21 @@ def publish(
     *,
     run_id: str,
     file: Path,
+    own: Path | None = None,
     policy: PatchPolicy | None = None,
 ) -> Published:
-    """Apply the policy, write the patch file and the branch.
+    """Apply the policy, write the patch file and the branch; doing it again changes nothing.
+
+    Args:
+        repository: the user's.
+        base: the commit that the patch applies to.
+        task: names the branch and the commit.
+        outcome: for the commit's message.
+        patch: the attempt's.
+        run_id: marks the commit.
+        file: where the patch file is to be.
+        own: where the attempt's patch is kept when the policy leaves another one in `file`.
+        policy: what the patch may hold.
 
     Raises:
         RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
@@ -61,10 +75,12 @@ def publish(
     )
     saved: Path | None = file
     try:
-        file.write_bytes(report.patch or patch)
-    except OSError as error:
+        if own is not None and report.patch and report.patch != patch:
+            write_whole(own, patch)
+        write_whole(file, report.patch or patch)
+    except StorageError as error:
         # The user's repository may lie on another disk: the work is not lost with the run folder.
-        saved, refusals = None, (*refusals, f"no patch file: {storage_error(error, file)}")
+        saved, refusals = None, (*refusals, f"no patch file: {error}")
     if not report.patch:
         return Published(patch=saved if patch else None, refusals=refusals, findings=report.findings)
     branch = write_branch(
@@ -73,6 +89,7 @@ def publish(
         report.patch,
         branch=branch_name(run_id=run_id, issue=task.number, title=task.title),
         message=commit_message(task, outcome, run_id),
+        ours=f"{RUN_TRAILER}: {run_id}",
     )
     return Published(
         branch=branch.name,
@@ -90,7 +107,7 @@ def commit_message(task: Task, outcome: Outcome, run_id: str) -> str:
     subject = " ".join(task.title.split())
     if len(subject) > SUBJECT_CHARS:
         subject = subject[: SUBJECT_CHARS - 3].rsplit(" ", 1)[0] + "..."
-    trailers = [f"Ostro-Run: {run_id}", f"Ostro-Outcome: {outcome.ending}"]
+    trailers = [f"{RUN_TRAILER}: {run_id}", f"Ostro-Outcome: {outcome.ending}"]
     if task.url:
         trailers.insert(0, f"Issue: {task.url}")
     body = outcome.reason.strip()

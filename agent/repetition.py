@@ -29,11 +29,13 @@ class LoopDetector:
     Attributes:
         digest: returns a digest of the workspace; asked only when a repetition is suspected, for it costs a command.
         reason: what the last verdict was about, for the trajectory.
+        asked: what `digest` said at the last observation; "" where it was not asked.
     """
 
     digest: Callable[[], str]
     reason: str = ""
     pattern: Pattern = ""
+    asked: str = ""
     _seen: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     _lines: set[str] = field(default_factory=set[str])
     _stale: int = 0
@@ -53,7 +55,8 @@ class LoopDetector:
         shown = normalise(text)
         fingerprint = _fingerprint(call, shown)
         suspected = any(fingerprint == earlier for earlier, _ in self._seen[-4:])
-        self._seen.append((fingerprint, self.digest() if suspected else ""))
+        self.asked = self.digest() if suspected else ""
+        self._seen.append((fingerprint, self.asked))
         self._count_lines(shown)
         self.pattern, self.reason = self._pattern()
         if not self.reason:

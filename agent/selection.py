@@ -65,7 +65,7 @@ def select(results: Sequence[AttemptResult], open_sandbox: OpenSandbox, command:
         candidates = [split(result) for result in submitted]
         scores = [score(candidate, candidates, open_sandbox, command) for candidate in candidates]
         best = candidates[best_index(candidates, scores)].result
-    return _with_totals(best, results)
+    return with_totals(best, results)
 
 
 def score(candidate: Candidate, candidates: Sequence[Candidate], open_sandbox: OpenSandbox, command: str) -> float:
@@ -94,7 +94,8 @@ def best_index(candidates: Sequence[Candidate], scores: Sequence[float]) -> int:
     return max(range(len(candidates)), key=rank)
 
 
-def _with_totals(best: AttemptResult, results: Sequence[AttemptResult]) -> AttemptResult:
+def with_totals(best: AttemptResult, results: Sequence[AttemptResult]) -> AttemptResult:
+    """Return the best attempt with the steps, tokens, costs and repairs of all of them."""
     repairs: dict[str, int] = {}
     for result in results:
         for stage, count in result.repairs.items():

@@ -7,35 +7,36 @@ file) -> verify (the tests, on the base and on the patch) -> report. Nothing of 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from ostro.agent.attempt import PATCH_FILE, AttemptResult, outcome_of_error
+from ostro.agent.attempt import OWN_PATCH_FILE, AttemptResult, outcome_of_error
 from ostro.agent.attempts import run_attempts
+from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.config import Settings
 from ostro.agent.errors import Interrupted, OstroError, StorageError
 from ostro.agent.interruption import interruptible, kept_back
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
+from ostro.agent.record import events
 from ostro.agent.record.attempts_seen import attempts_in
-from ostro.agent.record.events import Event, Tested
+from ostro.agent.record.files import write_whole
 from ostro.agent.record.lock import RunLock
-from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
+from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.record.trajectory import TrajectoryWriter
+from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
 
-REPORT_FILE = "report.json"
-
-Listener = Callable[[Event], None]
+Listener = Callable[[events.Event], None]
 """Called with every event of the trajectory as it is written, in order; must return quickly."""
-
-TestSource = Literal["flag", "config", "detected", "none"]
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,49 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
     folder = open_folder(request.settings.home, request.out)
     with kept_back(late=False), RunLock(folder.path):
         try:
+            write_request(folder.path, _stored(request, folder.run_id), Redactor(secrets_of(os.environ)))
             with interruptible():
                 prepared = prepare(request.repository, request.task, request.settings, folder, say)
         except BaseException:
             folder.discard()
             raise
-        with prepared:
-            report = _Run(request, prepared, listener, started).drive()
-        return save_report(report, folder.path)
+        return finish(request, prepared, listener, started)
+
+
+def finish(request: RunRequest, prepared: Prepared, listener: Listener | None, started: float) -> RunReport:
+    """Make what attempts are left, publish, verify and report; what earlier processes did is not done again.
+
+    Args:
+        request: what to do.
+        prepared: closed at the end.
+        listener: told every event.
+        started: on the monotonic clock.
+
+    Raises:
+        OstroError, SandboxError, KeyboardInterrupt: an attempt that an earlier process began cannot be gone on with.
+    """
+    with prepared:
+        report = _Run(request, prepared, listener, started).drive()
+    return save_report(report, prepared.folder.path)
+
+
+def _stored(request: RunRequest, run_id: str) -> StoredRequest:
+    return StoredRequest(
+        run_id=run_id,
+        repository=request.repository.absolute(),
+        task=request.task,
+        settings=request.settings.model_dump(mode="json"),
+        test_source=request.test_source,
+        warnings=request.warnings,
+    )
 
 
 def save_report(report: RunReport, folder: Path) -> RunReport:
     """Write the report into the run folder and return it; one that cannot be written says so itself."""
-    path = folder / REPORT_FILE
     try:
-        path.write_text(report.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        outcome = outcome_of_error(storage_error(error, path))
+        write_whole(folder / REPORT_FILE, (report.model_dump_json(by_alias=True, indent=2) + "\n").encode())
+    except StorageError as error:
+        outcome = outcome_of_error(error)
         changes = {"outcome": outcome.ending, "exit_code": outcome.ending.exit_code, "error": outcome.error}
         return report.model_copy(update=changes)
     return report
@@ -122,7 +149,8 @@ class _Run:
 
     def drive(self) -> RunReport:
         prepared = self._prepared
-        base_tests = BaseTests(prepared.open_sandbox, prepared.test_command)
+        known = [state.tested["before"] for state in prepared.earlier.values() if "before" in state.tested]
+        base_tests = BaseTests(prepared.open_sandbox, prepared.test_command, known[0] if known else None)
         base_tests.start()
         try:
             best = run_attempts(prepared, self._listener)
@@ -131,12 +159,11 @@ class _Run:
             try:
                 if published.accepted and outcome.ending is not Ending.INTERRUPTED:
                     with interruptible():
-                        tests = self._verify(base_tests, tests, published.accepted)
+                        tests = self._verify(base_tests, tests, best, published.accepted)
             except KeyboardInterrupt:
                 outcome = outcome_of_error(Interrupted("interrupted while the patch was tested"))
         finally:
             base_tests.abandon()
-        self._log_tests(best, tests)
         return self._report(best, published, outcome, tests)
 
     def _publish(self, best: AttemptResult) -> tuple[Published, Outcome]:
@@ -145,7 +172,10 @@ class _Run:
         file = prepared.folder.path / PATCH_FILE
         if not best.patch:
             return Published(), best.outcome
+        own = file.with_name(OWN_PATCH_FILE)  # a resumed run needs the first attempt's patch as it was
         try:
+            if best.folder != file.parent and file.exists() and not own.exists():
+                file.rename(own)
             published = publish(
                 prepared.repository,
                 prepared.base,
@@ -154,10 +184,17 @@ class _Run:
                 best.patch,
                 run_id=prepared.folder.run_id,
                 file=file,
+                own=own if best.folder == file.parent else None,
                 policy=PatchPolicy(levels=prepared.settings.policy),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
+        if published.branch is not None and published.commit is not None:
+            event = events.Published(
+                branch=published.branch, commit=published.commit, patch_sha256=_sha256(published.accepted)
+            )
+            if best.published is None or (best.published.branch, best.published.commit) != (event.branch, event.commit):
+                self._log(best, event)
         return published, best.outcome if published.accepted else _refused(published, best.outcome)
 
     def _test_source(self) -> TestSource:
@@ -165,23 +202,25 @@ class _Run:
             return "none"
         return self._request.test_source if self._prepared.settings.test is not None else "detected"
 
-    def _verify(self, base_tests: BaseTests, tests: TestedPatch, patch: bytes) -> TestedPatch:
+    def _verify(self, base_tests: BaseTests, tests: TestedPatch, best: AttemptResult, patch: bytes) -> TestedPatch:
         if not tests.command:
             return tests
-        after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
+        after = best.tested.get("after")
+        if after is None:
+            after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
+            self._log(best, events.Tested(phase="after", command=tests.command, result=after))
         before = base_tests.result()
+        if "before" not in best.tested:
+            self._log(best, events.Tested(phase="before", command=tests.command, result=before))
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
-    def _log_tests(self, best: AttemptResult, tests: TestedPatch) -> None:
-        """Add the tests to the log; a log that cannot be written has said so at the end of its attempt."""
-        if not tests.command:
-            return
+    def _log(self, best: AttemptResult, event: events.Event) -> None:
+        """Add to the log of an attempt that ended; one that cannot be written has said so at its end."""
         with (
             contextlib.suppress(StorageError),
             TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log,
         ):
-            log.write(Tested(phase="before", command=tests.command, result=tests.before))
-            log.write(Tested(phase="after", command=tests.command, result=tests.after))
+            log.write(event)
 
     def _report(self, best: AttemptResult, published: Published, outcome: Outcome, tests: TestedPatch) -> RunReport:
         prepared = self._prepared
@@ -198,7 +237,7 @@ class _Run:
             tokens=best.tokens,
             cost_usd=round(purse.spent_usd, 6),
             cost_source=best.cost_source,
-            seconds=round(time.monotonic() - self._started, 3),
+            seconds=round(self._earlier_s() + time.monotonic() - self._started, 3),
             tests=tests,
             error=outcome.error,
             reason=outcome.reason,
@@ -209,3 +248,10 @@ class _Run:
             repairs=best.repairs,
             security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
+
+    def _earlier_s(self) -> float:
+        return sum(state.seconds for state in self._prepared.earlier.values())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

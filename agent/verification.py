@@ -61,18 +61,25 @@ def _verdict_line(text: str) -> str:
 
 @dataclass
 class BaseTests:
-    """The test run on the base, in the background from `start` to `result`."""
+    """The test run on the base, in the background from `start` to `result`.
+
+    Attributes:
+        known: what it gave in an earlier process; it is not run again then.
+    """
 
     open_sandbox: OpenSandbox
     command: str
+    known: TestRun | None = None
     _result: TestRun = field(default_factory=lambda: TestRun(status="not_run"))
     _thread: threading.Thread | None = None
     _sandbox: Sandbox | None = None
     _abandoned: bool = False
 
     def start(self) -> None:
-        """Begin, unless there is no command."""
-        if self.command:
+        """Begin, unless there is no command, or nothing to find out."""
+        if self.known is not None:
+            self._result = self.known
+        elif self.command:
             self._thread = threading.Thread(target=self._work, name="ostro-base-tests", daemon=True)
             self._thread.start()
 

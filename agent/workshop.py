@@ -87,7 +87,9 @@ class Workshop:
         return sandbox
 
     def _proxy(self, folder: Path) -> EgressProxy:
-        proxy = EgressProxy(host_registries().rules, unix_socket=folder / "proxy.sock", on_request=self.requests)
+        path = folder / "proxy.sock"
+        path.unlink(missing_ok=True)  # a killed process left it in the sandbox that is taken over
+        proxy = EgressProxy(host_registries().rules, unix_socket=path, on_request=self.requests)
         self.proxies.append(proxy)
         return proxy
 
@@ -100,9 +102,22 @@ class Workshop:
 
 
 def prepare_workshop(
-    repository: Repository, settings: Settings, folder: Path, run_id: str, say: Callable[[str], None]
+    repository: Repository,
+    settings: Settings,
+    folder: Path,
+    run_id: str,
+    say: Callable[[str], None],
+    base: Base | None = None,
 ) -> Workshop:
     """Copy the base commit into `folder`, choose the sandbox and make its environment ready.
+
+    Args:
+        repository: the user's.
+        settings: which sandbox, which environment.
+        folder: on the host, for the base.
+        run_id: names the sandboxes; those of an ended process of the same name are not reaped.
+        say: told what takes time.
+        base: the copy that an earlier process made.
 
     Raises:
         RepositoryError, ConfigError: the input cannot be used.
@@ -110,7 +125,7 @@ def prepare_workshop(
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
     _reap_leftovers(settings.home / "sandboxes", run_id)
-    base = prepare_base(repository, folder / BASE_GIT)
+    base = base or prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
         run_id=run_id,

@@ -20,6 +20,7 @@ from ostro.cli.options import examples
 
 COMMANDS = {
     "run": "Work on an issue; leave a tested patch on a branch.",
+    "resume": "Go on with a run that was killed, interrupted or stopped by a limit.",
     "demo": "The same on a bundled repository with a bundled scripted model.",
     "exec": "Run one command in the very sandbox that the agent gets.",
     "doctor": "Check this machine and the model endpoint.",

@@ -13,7 +13,7 @@ from ostro.cli.options import examples, output_option, print_json, settings_flag
 if TYPE_CHECKING:
     from ostro.agent.config_sources import Configuration
     from ostro.agent.outcome import RunReport
-    from ostro.agent.session import TestSource
+    from ostro.agent.request import TestSource
     from ostro.agent.task import Task
     from ostro.cli.render import Progress
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -251,6 +252,10 @@ class AttachedSandbox(ABC):
     def jobs(self) -> list[Job]:
         """See `Sandbox.jobs`."""
         return self._jobs.listing(self._request, self._talk().state_dir)
+
+    def remember_jobs(self, jobs: Sequence[Job]) -> None:
+        """See `Sandbox.remember_jobs`."""
+        self._jobs.remember(jobs)
 
     def stop(self, job_id: str) -> None:
         """See `Sandbox.stop`."""

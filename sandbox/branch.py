@@ -43,11 +43,22 @@ class Branch:
     renamed: bool = False
 
 
-def write_branch(repository: Repository, base: Base, patch: bytes, *, branch: str, message: str) -> Branch:
+def write_branch(
+    repository: Repository, base: Base, patch: bytes, *, branch: str, message: str, ours: str = ""
+) -> Branch:
     """Commit the patch onto the base, on a new branch of the user's repository.
 
     The work tree, the index, the current branch, the stash and the configuration stay as they are; no hook runs.
-    An existing branch is never moved: the name gets a suffix (-2, -3, ...) then.
+    An existing branch is never moved: the name gets a suffix (-2, -3, ...) then. Only where its one commit is our
+    own, untouched and nowhere checked out, it is used again: as it is for the same patch, else for the new commit.
+
+    Args:
+        repository: the user's.
+        base: what the patch applies to.
+        patch: as the policy accepted it.
+        branch: the name to take.
+        message: of the commit.
+        ours: line of the message by which a commit of this very run is known; "" for none.
 
     Raises:
         RepositoryError: the patch is empty or does not apply, or the repository cannot be written.
@@ -59,16 +70,58 @@ def write_branch(repository: Repository, base: Base, patch: bytes, *, branch: st
         files = tuple(sorted(change.name for change in tree.changes()))
         if not files:
             raise RepositoryError("the patch changes nothing, so there is nothing to commit")
+        oid, text = tree.tree(), message.rstrip() + "\n"
+        earlier = _own_branch(repository, base, branch, ours) if ours else None
+        if earlier is not None and (earlier.tree, earlier.message) == (oid, text.rstrip()):
+            return Branch(earlier.name, earlier.commit, files, renamed=earlier.name != branch)
         told = run_git(
-            ["commit-tree", tree.tree(), "-p", base.source_commit, "-F", "-"],
+            ["commit-tree", oid, "-p", base.source_commit, "-F", "-"],
             git_dir=tree.git_dir,
             env=identity(*author) | _also_readable(repository),
-            stdin=(message.rstrip() + "\n").encode("utf-8", "replace"),
+            stdin=text.encode("utf-8", "replace"),
         )
         commit = must(told, doing="the commit cannot be made").line
         _bring_objects(tree.git_dir / "objects", repository.common_dir / "objects")
+    if earlier is not None and _move_branch(repository, earlier, commit, author):
+        return Branch(earlier.name, commit, files, renamed=earlier.name != branch)
     name = _create_branch(repository, branch, commit, author)
     return Branch(name=name, commit=commit, files_changed=files, renamed=name != branch)
+
+
+@dataclass(frozen=True)
+class _OwnBranch:
+    """A branch that this run wrote before."""
+
+    name: str
+    commit: str
+    tree: str
+    message: str
+
+
+def _own_branch(repository: Repository, base: Base, wanted: str, ours: str) -> _OwnBranch | None:
+    """Find the branch that an earlier process of this run wrote and nobody touched since.
+
+    A commit that was amended has two dates; one with another on top of it has another parent.
+    """
+    fields = ["refname:lstrip=2", "objectname", "tree", "parent", "authordate:raw", "committerdate:raw", "worktreepath"]
+    pattern = "%00".join(f"%({field})" for field in [*fields, "contents"]) + "%00%00"
+    names = [f"refs/heads/{wanted}*", f"refs/heads/{wanted.replace('/', '-')}*"]
+    told = run_git(["for-each-ref", f"--format={pattern}", *names], git_dir=repository.git_dir)
+    listed = must(told, doing="the branches cannot be listed").stdout.decode("utf-8", "replace")
+    plain = re.compile(rf"{re.escape(wanted)}(?:-\d+)?|{re.escape(wanted.replace('/', '-'))}(?:-\d+)?")
+    for record in listed.split("\0\0\n"):
+        name, commit, tree, parent, written, committed, checked_out, message = (record.split("\0", 7) + [""] * 8)[:8]
+        own = parent == base.source_commit and written == committed and ours in message.splitlines()
+        if own and plain.fullmatch(name) and not checked_out:
+            return _OwnBranch(name, commit, tree, message.rstrip())
+    return None
+
+
+def _move_branch(repository: Repository, branch: _OwnBranch, commit: str, author: tuple[str, str]) -> bool:
+    """Let our own branch name the new commit; False when somebody was quicker and it has another by now."""
+    arguments = ["update-ref", "-m", "ostro: result of a resumed run", f"refs/heads/{branch.name}", commit]
+    told = run_git([*arguments, branch.commit], git_dir=repository.git_dir, env=identity(*author))
+    return told.code == 0
 
 
 def slug(text: str, *, limit: int = SLUG_CHARS) -> str:

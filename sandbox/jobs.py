@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ostro.sandbox.exchange import KILLED
@@ -37,6 +37,12 @@ class JobBook:
         job = Job(id=f"job-{number}", command=command, log=log)
         self._entries[job.id] = _Entry(job, number, leader)
         return job
+
+    def remember(self, jobs: Iterable[Job]) -> None:
+        """Take up jobs that an ended process started, oldest first: they were killed with it."""
+        for job in jobs:
+            self.add(self.next_number(), 0, job.command, job.log)
+            self.ended(job.id, KILLED)
 
     def ended(self, job_id: str, exit_code: int) -> None:
         """Remember that a job ended."""

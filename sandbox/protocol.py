@@ -6,7 +6,7 @@ world and share everything above it (sandbox/shell.py). Nothing here knows of mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
@@ -292,6 +292,10 @@ class Sandbox(Protocol):
 
     def jobs(self) -> list[Job]:
         """Return the background jobs, with the exit code of each that has ended."""
+        ...
+
+    def remember_jobs(self, jobs: Sequence[Job]) -> None:
+        """Take up the background jobs that an ended process started here, in their order; they count as killed."""
         ...
 
     def stop(self, job_id: str) -> None:

@@ -55,10 +55,15 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ran:
-    """A call that was run to its end."""
+    """A call that was run to its end.
+
+    Attributes:
+        before: the tools' memory before it.
+    """
 
     call: ToolCall
     observed: Observed
+    before: ToolState
 
 
 @dataclass(eq=False)
@@ -208,6 +213,7 @@ class _Builder:
         state = self.state
         state.history.append(ToolMessage(call_id=event.call_id, name=event.name, text=event.text))
         state.results.append(event)
+        before = state.tools
         if event.state is not None:
             state.tools = ToolState.model_validate(event.state)
         if isinstance(saved := event.data.get("saved"), str) and saved:
@@ -216,16 +222,17 @@ class _Builder:
             state.pictures[event.call_id] = event.pictures
         self._watch(event)
         if state.cut is not None and state.cut.id == event.call_id:
-            self._completed(state.cut, event)
+            self._completed(Ran(state.cut, event, before))
         state.cut, state.begun, self._notes = None, 0, []
 
-    def _completed(self, call: ToolCall, event: Observed) -> None:
-        if event.interrupted:
+    def _completed(self, ran: Ran) -> None:
+        if ran.observed.interrupted:
             return  # its effect was taken back
-        job, log, command = event.data.get("job"), event.data.get("log"), call.arguments.get("command")
+        job, log = ran.observed.data.get("job"), ran.observed.data.get("log")
         if isinstance(job, str) and isinstance(log, str):
-            self.state.jobs.append((len(self.state.ran), Job(id=job, command=str(command), log=log)))
-        self.state.ran.append(Ran(call, event))
+            command = str(ran.call.arguments.get("command"))
+            self.state.jobs.append((len(self.state.ran), Job(id=job, command=command, log=log)))
+        self.state.ran.append(ran)
 
     def _watch(self, event: Observed) -> None:
         """Let the loop detector see what it saw."""

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import gzip
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -53,6 +54,7 @@ class TrajectoryWriter:
         self._previous = ""
         self._seq = 0
         self._start = time.monotonic()
+        self._lock = threading.Lock()
         self._failed: OSError | None = None
         with _reported(path):
             if not existing:
@@ -115,16 +117,16 @@ class TrajectoryWriter:
             self.write(Noted(kind=kind, text=text))
 
     def write(self, event: Event) -> Event:
-        """Append one event, make it durable, tell the listener, and return it as written."""
-        event = event.model_copy(
-            update={
-                "seq": self._seq,
-                "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "mono": round(time.monotonic() - self._start, 4),
-            }
-        )
-        line, digest = seal(event, self._previous)
-        with kept_back():
+        """Append one event, make it durable, tell the listener, and return it as written; from any thread."""
+        with kept_back(), self._lock:
+            event = event.model_copy(
+                update={
+                    "seq": self._seq,
+                    "ts": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                    "mono": round(time.monotonic() - self._start, 4),
+                }
+            )
+            line, digest = seal(event, self._previous)
             self._append(line)
             self._previous = digest
             self._seq += 1
