@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -45,6 +46,28 @@ class Sampling:
         if not self.raised:
             self.raised = True
             self.max_tokens = max(self.max_tokens, min(2 * self.max_tokens, self.max_output))
+
+
+class Answers(Protocol):
+    """Where the loop gets its replies from: a model (`Asker`), or a log (agent/record/replay.py).
+
+    Attributes:
+        cut_at: tokens at which the last reply was cut off; 0 when it was whole.
+    """
+
+    cut_at: int
+
+    def ask(self, turn: int, *, must_call: bool) -> Reply:
+        """Return the reply of this turn."""
+        ...
+
+    def record(self, turn: int, reply: Reply, plan: Intake, text: str, *, received: str) -> None:
+        """Write the reply to the log."""
+        ...
+
+    def note_saved(self, call_id: str, path: JsonValue) -> None:
+        """Remember where the whole output of a call lies in the sandbox."""
+        ...
 
 
 @dataclass

@@ -7,6 +7,8 @@ import json
 import platform
 from dataclasses import replace
 
+from pydantic import JsonValue
+
 from ostro.agent.acting import Actor
 from ostro.agent.asking import Asker, Sampling
 from ostro.agent.checkpoints import Checkpoints
@@ -18,6 +20,7 @@ from ostro.agent.named_files import show_named_files
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.events import Retried, RunStarted
 from ostro.agent.record.reconstruct import State
+from ostro.agent.record.redact import redact_json
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.revival import cut_call, taken_in, with_pictures
 from ostro.agent.untrusted import Fence, sanitise
@@ -73,7 +76,7 @@ def assemble(
         prepared.model.counter.learn(list(history)[:messages], context.schemas, tokens)
     if state.cut_replies:
         sampling.raise_max_tokens()
-    detector = replace(state.detector, digest=lambda: _digest(sandbox))
+    detector = replace(state.detector, digest=lambda: patch_digest(sandbox))
     agent = Agent(
         asker=Asker(prepared.model, history, context, sampling, budget, log, cut_at=state.cut_at),
         actor=Actor(tools, history, log, budget, detector, cut=cut_call(state), looping=state.looping),
@@ -82,7 +85,7 @@ def assemble(
         history=history,
         log=log,
         budget=budget,
-        checkpoints=Checkpoints(sandbox, log),
+        checkpoints=Checkpoints(sandbox, log, mask=prepared.redact.mask),
         turn=state.turn,
         open=_open_turn(state, toolset),
         silent=state.silent,
@@ -135,17 +138,17 @@ def first_messages(prepared: Prepared, tools: ToolContext) -> list[Message]:
     guidelines = _guidelines(tools.sandbox)
     text = render(
         "task.j2",
-        title=prepared.redact(task.title),
-        issue=fence(prepared.redact(task.text), source="issue"),
+        title=task.title,
+        issue=fence(task.text, source="issue"),
         workdir=tools.sandbox.workdir,
         test_command=prepared.test_command,
         files=show_named_files(task.text, prepared.base, tools),
         instructions=settings.instructions,
-        repository_instructions=fence(prepared.redact(guidelines), source=GUIDELINES_FILE) if guidelines else "",
+        repository_instructions=fence(guidelines, source=GUIDELINES_FILE) if guidelines else "",
         notes=prepared.notes,
     )
     images = task.images if prepared.target.model.vision and settings.vision else ()
-    return [SystemMessage(text=render("system.j2")), UserMessage(text=text, images=images)]
+    return [SystemMessage(text=render("system.j2")), UserMessage(text=prepared.redact(text), images=images)]
 
 
 def _guidelines(sandbox: Sandbox) -> str:
@@ -173,13 +176,19 @@ def _sampling(prepared: Prepared, number: int) -> Sampling:
     )
 
 
-def _digest(sandbox: Sandbox) -> str:
+def patch_digest(sandbox: Sandbox) -> str:
+    """Return a digest of what the workspace differs in from the base."""
     try:
         return hashlib.sha256(sandbox.patch()).hexdigest()
     except SandboxError as error:
         if error.kind != "patch_too_large":
             raise
         return str(error)
+
+
+def _config(prepared: Prepared) -> dict[str, JsonValue]:
+    settings = prepared.settings.model_dump(mode="json")
+    return {key: redact_json(value, prepared.redact) for key, value in settings.items()}
 
 
 def _manifest(
@@ -212,8 +221,9 @@ def _manifest(
         base_commit=prepared.base.source_commit,
         sandbox=sandbox.name,
         sandbox_description=sandbox.description,
+        workdir=sandbox.workdir,
         image=prepared.spec.image,
-        config={**prepared.settings.model_dump(mode="json"), "host": platform.platform()},
+        config={**_config(prepared), "host": platform.platform()},
         messages=tuple(history),
         state=tools.state.model_dump(mode="json") if tools.state != ToolState() else None,
     )

@@ -20,7 +20,8 @@ from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, Outcome, TestRun, Tokens
 from ostro.agent.record.events import Ended, Noted, Published
 from ostro.agent.record.reconstruct import State
-from ostro.agent.record.trajectory import is_disk_trouble, storage_error
+from ostro.agent.record.redact import redacted
+from ostro.agent.trouble import trouble_of
 from ostro.sandbox.protocol import SandboxError
 
 CRASH_REPORT = "internal-error.txt"
@@ -64,7 +65,7 @@ def drive(agent: Agent, seconds: float = 0.0) -> AttemptResult:
     patch, failed = agent.checkpoints.salvage()
     if failed is not None and outcome.error is None:
         outcome = outcome_of_error(failed)
-    outcome = _with_patch(outcome, patch)
+    outcome = redacted(_with_patch(outcome, patch), agent.tools.redact)
     budget = agent.budget
     result = AttemptResult(
         outcome=outcome,
@@ -142,11 +143,11 @@ def _outcome_of(agent: Agent, folder: Path) -> Outcome:
     except KeyboardInterrupt:
         return outcome_of_error(Interrupted("interrupted"))
     except Exception as error:  # noqa: BLE001  # a bug of ours must not cost the user's patch
-        if isinstance(error, OSError) and is_disk_trouble(error):
-            return outcome_of_error(storage_error(error, folder))
+        if trouble := trouble_of(error, folder):
+            return outcome_of_error(trouble)
         report = folder / CRASH_REPORT
         with contextlib.suppress(OSError):
-            report.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            report.write_text(agent.tools.redact("".join(traceback.format_exception(error))), encoding="utf-8")
         return Outcome(
             ending=Ending.INTERNAL_ERROR,
             reason=f"{type(error).__name__}: {error}",
@@ -167,7 +168,8 @@ def _with_patch(outcome: Outcome, patch: bytes) -> Outcome:
 
 def outcome_of_error(error: OstroError | SandboxError) -> Outcome:
     """Return the ending that an exception of either tree means."""
-    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend)
+    checks = error.checks if isinstance(error, PreflightError) else ()
+    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend, checks=checks)
     return Outcome(ending=_ending_of(error), reason=str(error), error=report)
 
 
@@ -175,7 +177,11 @@ def _ending_of(error: OstroError | SandboxError) -> Ending:
     if isinstance(error, ModelError):
         return Ending.CONTEXT_LIMIT if error.model_kind == "overflow" else Ending.MODEL_ERROR
     if isinstance(error, SandboxError):
-        by_kind = {"workspace_lost": Ending.WORKSPACE_LOST, "disk_full": Ending.DISK_FULL}
+        by_kind = {
+            "workspace_lost": Ending.WORKSPACE_LOST,
+            "disk_full": Ending.DISK_FULL,
+            "storage": Ending.STORAGE_ERROR,
+        }
         return by_kind.get(error.kind, Ending.SANDBOX_ERROR)
     if isinstance(error, StorageError):
         return Ending.DISK_FULL if error.kind == "disk_full" else Ending.STORAGE_ERROR

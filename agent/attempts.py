@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from ostro.agent.assembly import assemble, tool_context, toolset_of
 from ostro.agent.attempt import AttemptResult, drive, ended_event, outcome_of_error, result_of
 from ostro.agent.checkpoints import PATCH_FILE
-from ostro.agent.errors import Interrupted, OstroError
+from ostro.agent.errors import Interrupted, OstroError, StorageError
 from ostro.agent.interruption import interruptible
 from ostro.agent.outcome import Ending
 from ostro.agent.preflight import preflight
@@ -22,6 +23,7 @@ from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE
 from ostro.agent.revival import revive, run_again
 from ostro.agent.selection import select, with_totals
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
 Listener = Callable[[Event], None]
@@ -76,19 +78,25 @@ def run_attempt(prepared: Prepared, number: int, listener: Listener | None) -> A
     """Begin an attempt, or go on with it where an ended process left it."""
     state = prepared.earlier.get(number)
     open_log = TrajectoryWriter if state is None else TrajectoryWriter.reopen
-    with open_log(prepared.folder_of(number) / "trajectory.jsonl", listener) as log:
-        if state is not None and state.started is not None:
-            return _go_on(prepared, number, state, log)
-        return _begin(prepared, number, log)
+    folder = prepared.folder_of(number)
+    try:
+        with open_log(folder / "trajectory.jsonl", listener) as log:
+            if state is not None and state.started is not None:
+                return _go_on(prepared, number, state, log)
+            return _begin(prepared, number, log)
+    except StorageError as error:
+        if state is not None:
+            raise
+        return _undriven(error, folder, State())
 
 
 def _begin(prepared: Prepared, number: int, log: TrajectoryWriter) -> AttemptResult:
     """Open a sandbox, check it, and drive the loop in it; what fails before the loop is an outcome too."""
     try:
-        with interruptible():
+        with typed_trouble(), interruptible():
             sandbox = revive(prepared, number, State(), log.path.parent).sandbox
         with sandbox:
-            with interruptible():
+            with typed_trouble(), interruptible():
                 agent = assemble(prepared, sandbox, log, number)
                 _check(prepared, sandbox, log)
             return drive(agent)
@@ -133,24 +141,29 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         configured=prepared.settings.test is not None,
     )
     for check in report.checks:
-        log.write(Noted(kind=f"preflight_{check.status}", text=f"{check.name}: {check.detail}"))
+        log.write(Noted(kind=f"preflight_{check.status}", text=prepared.redact(f"{check.name}: {check.detail}")))
     if not prepared.settings.skip_preflight:
         report.require()
 
 
 def _not_driven(error: OstroError | SandboxError, log: TrajectoryWriter, state: State) -> AttemptResult:
-    """End an attempt before the loop ran, or ran on; the newest patch of an ended process stays."""
-    spent, file = state.spent, log.path.parent / PATCH_FILE
+    """End an attempt before the loop ran, or ran on."""
+    result = _undriven(error, log.path.parent, state)
+    log.write(ended_event(result, state.seconds))
+    return result
+
+
+def _undriven(error: OstroError | SandboxError, folder: Path, state: State) -> AttemptResult:
+    """Return what an attempt leaves whose loop did not run, or run on; the newest patch of an ended process stays."""
+    spent, file = state.spent, folder / PATCH_FILE
     patch = file.read_bytes() if state.started is not None and file.is_file() else b""
-    result = AttemptResult(
+    return AttemptResult(
         outcome=outcome_of_error(error),
         patch=patch,
-        folder=log.path.parent,
+        folder=folder,
         steps=spent.used_steps,
         tokens=spent.tokens,
         cost_usd=spent.cost_usd,
         cost_source=spent.cost_source,
         repairs=dict(state.repairs),
     )
-    log.write(ended_event(result, state.seconds))
-    return result

@@ -33,7 +33,7 @@ PATIENCE_S = 3.0
 MAX_KEPT_BYTES = 512 * 1024**2
 """Older checkpoints go when all together are larger; the newest two stay."""
 
-FATAL = ("gone", "workspace_lost", "transport", "disk_full")
+FATAL = ("gone", "workspace_lost", "transport", "disk_full", "storage")
 """Kinds of SandboxError that the next call would meet too."""
 
 
@@ -42,12 +42,21 @@ class Checkpoints:
 
     Attributes:
         path: the patch file of the attempt's folder.
+
+    `mask` takes known secrets out of a patch before it is kept.
     """
 
-    def __init__(self, sandbox: Sandbox, log: TrajectoryWriter, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        log: TrajectoryWriter,
+        clock: Callable[[], float] = time.monotonic,
+        mask: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self._sandbox = sandbox
         self._log = log
         self._clock = clock
+        self._mask = mask
         self.path = log.path.parent / PATCH_FILE
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ostro-checkpoint")
         self._saving: Future[None] | None = None
@@ -89,10 +98,13 @@ class Checkpoints:
                 return self._patch, None
         self._worker.shutdown(wait=False)
         try:
-            patch = self._sandbox.patch()
+            raw = self._sandbox.patch()
         except SandboxError as error:
             return (self.path.read_bytes() if self.path.exists() else b""), error
+        patch = self._mask(raw)
         try:
+            if patch != raw:
+                self._log.write(Noted(kind="masked", text="the patch held one of your secrets; it is masked with x"))
             write_whole(self.path, patch)
         except StorageError as error:
             return patch, error
@@ -106,7 +118,7 @@ class Checkpoints:
 
     def _snapshot(self) -> None:
         try:
-            patch = self._sandbox.patch()
+            patch = self._mask(self._sandbox.patch())
         except SandboxError as error:
             if error.kind != "patch_too_large":
                 raise

@@ -16,6 +16,9 @@ CALL_ID_LENGTH = 9
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
+ABOUT = ("command", "args", "path", "pattern", "summary")
+"""Arguments that say what a call is about, in the order of a command line."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +39,11 @@ class ToolCall(_Frozen):
     id: str = Field(pattern=r"^[a-zA-Z0-9]{9}$")
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     arguments: dict[str, JsonValue]
+
+    @property
+    def about(self) -> str:
+        """What the call is about, for people: its arguments of `ABOUT`."""
+        return " ".join(value for key in ABOUT if isinstance(value := self.arguments.get(key), str))
 
 
 class SystemMessage(_Frozen):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ostro.agent.acting import Actor
-from ostro.agent.asking import NO_REPLY, Asker
+from ostro.agent.asking import NO_REPLY, Answers
 from ostro.agent.budget import Budget
 from ostro.agent.checkpoints import Checkpoints
 from ostro.agent.history import AssistantMessage, History, UserMessage
-from ostro.agent.intake import Intake, take_in
+from ostro.agent.intake import BoundCall, Intake, take_in
 from ostro.agent.outcome import Ending, Outcome
 from ostro.agent.record.events import Limited, Nudged
 from ostro.agent.record.trajectory import TrajectoryWriter
@@ -33,6 +33,11 @@ class Turn:
     results: list[Observation] = field(default_factory=list[Observation])
 
 
+def not_run(bound: BoundCall) -> BoundCall:
+    """Return the call as it is answered after one that ended the run."""
+    return replace(bound, tool=None, refusal="Not run: the run has ended.", stage="not_run")
+
+
 @dataclass
 class Agent:
     """One attempt in progress. `run` returns how it ended.
@@ -45,7 +50,7 @@ class Agent:
         repairs: how often each stage of the intake mended or refused a call.
     """
 
-    asker: Asker
+    asker: Answers
     actor: Actor
     toolset: Toolset
     tools: ToolContext
@@ -87,7 +92,7 @@ class Agent:
         for bound in turn.plan.calls[len(turn.results) :]:
             self.checkpoints.settle()
             if any(result.done for result in turn.results):
-                bound = replace(bound, tool=None, refusal="Not run: the run has ended.", stage="not_run")  # noqa: PLW2901
+                bound = not_run(bound)  # noqa: PLW2901
             result = self.actor.act(self.turn, bound, last=len(turn.results) == len(turn.plan.calls) - 1)
             turn.results.append(result)
             self.asker.note_saved(bound.call.id, result.data.get("saved"))

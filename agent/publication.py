@@ -12,6 +12,7 @@ from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Outcome
 from ostro.agent.record.files import write_whole
 from ostro.agent.task import Task
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.branch import branch_name, write_branch
 from ostro.sandbox.host_git import Base
 from ostro.sandbox.policy import Finding, PatchPolicy, check_patch
@@ -41,6 +42,7 @@ class Published:
     findings: tuple[Finding, ...] = ()
 
 
+@typed_trouble()
 def publish(
     repository: Repository,
     base: Base,
@@ -67,7 +69,8 @@ def publish(
         policy: what the patch may hold.
 
     Raises:
-        RepositoryError, SandboxError: the patch does not apply to the base, or the branch cannot be written.
+        RepositoryError, SandboxError, StorageError: the patch does not apply to the base, or the branch cannot be
+            written.
     """
     report = check_patch(base, patch, policy)
     refusals = tuple(

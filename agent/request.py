@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from ostro.agent.config import Settings
 from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.record.files import write_whole
-from ostro.agent.record.redact import STAND_IN
+from ostro.agent.record.redact import STAND_IN, redact_json
 from ostro.agent.task import Task
 from ostro.agent.version import ostro_version
 
@@ -69,7 +69,7 @@ def write_request(folder: Path, request: StoredRequest, redact: Callable[[str], 
     Raises:
         StorageError: it cannot be written.
     """
-    data = _redacted(request.model_dump(mode="json", by_alias=True), redact)
+    data = redact_json(request.model_dump(mode="json", by_alias=True), redact)
     write_whole(folder / REQUEST_FILE, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode())
 
 
@@ -98,13 +98,3 @@ def read_request(folder: Path) -> StoredRequest:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, AttributeError) as error:
         raise StorageError(f"{path} is damaged: {str(error).splitlines()[0]}", kind="damaged") from error
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, list):
-        return [_redacted(item, redact) for item in value]
-    if isinstance(value, dict):
-        return {name: _redacted(item, redact) for name, item in value.items()}
-    return value

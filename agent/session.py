@@ -26,11 +26,11 @@ from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
 from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
-from ostro.agent.record.lock import RunLock
-from ostro.agent.record.redact import Redactor, secrets_of
+from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
+from ostro.agent.trouble import typed_trouble
 from ostro.agent.verification import BaseTests, run_tests
 from ostro.sandbox.policy import PatchPolicy
 from ostro.sandbox.protocol import SandboxError
@@ -77,7 +77,7 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
     """
     started = time.monotonic()
     folder = open_folder(request.settings.home, request.out)
-    with kept_back(late=False), RunLock(folder.path):
+    with kept_back(late=False), folder.locked():
         try:
             write_request(folder.path, _stored(request, folder.run_id), Redactor(secrets_of(os.environ)))
             with interruptible():
@@ -175,7 +175,8 @@ class _Run:
         own = file.with_name(OWN_PATCH_FILE)  # a resumed run needs the first attempt's patch as it was
         try:
             if best.folder != file.parent and file.exists() and not own.exists():
-                file.rename(own)
+                with typed_trouble(own):
+                    file.rename(own)
             published = publish(
                 prepared.repository,
                 prepared.base,
@@ -185,7 +186,7 @@ class _Run:
                 run_id=prepared.folder.run_id,
                 file=file,
                 own=own if best.folder == file.parent else None,
-                policy=PatchPolicy(levels=prepared.settings.policy),
+                policy=PatchPolicy(levels=prepared.settings.policy, known_secret=prepared.redact.finds),
             )
         except (OstroError, SandboxError) as error:
             return Published(patch=file if file.exists() else None), outcome_of_error(error)
@@ -208,14 +209,17 @@ class _Run:
         after = best.tested.get("after")
         if after is None:
             after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
+            after = redacted(after, self._prepared.redact)
             self._log(best, events.Tested(phase="after", command=tests.command, result=after))
-        before = base_tests.result()
+        before = redacted(base_tests.result(), self._prepared.redact)
         if "before" not in best.tested:
             self._log(best, events.Tested(phase="before", command=tests.command, result=before))
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
     def _log(self, best: AttemptResult, event: events.Event) -> None:
-        """Add to the log of an attempt that ended; one that cannot be written has said so at its end."""
+        """Add to the log of an attempt that ended; one that could not be written has said so, and is left as it is."""
+        if best.outcome.ending in (Ending.STORAGE_ERROR, Ending.DISK_FULL):
+            return
         with (
             contextlib.suppress(StorageError),
             TrajectoryWriter.reopen(best.folder / "trajectory.jsonl", self._listener) as log,
@@ -225,7 +229,7 @@ class _Run:
     def _report(self, best: AttemptResult, published: Published, outcome: Outcome, tests: TestedPatch) -> RunReport:
         prepared = self._prepared
         purse = prepared.purse
-        return RunReport(
+        report = RunReport(
             run=str(prepared.folder.path),
             outcome=outcome.ending,
             exit_code=outcome.ending.exit_code,
@@ -248,6 +252,7 @@ class _Run:
             repairs=best.repairs,
             security=attempts_in(prepared.folder.path, published.findings, prepared.task.warnings),
         )
+        return redacted(report, prepared.redact)
 
     def _earlier_s(self) -> float:
         return sum(state.seconds for state in self._prepared.earlier.values())

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Status, TestRun
+from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.protocol import Completed, Sandbox, SandboxError
 
 TEST_TIMEOUT_S = 1800.0
@@ -23,9 +25,9 @@ OpenSandbox = Callable[[str], Sandbox]
 def run_tests(open_sandbox: OpenSandbox, command: str, patch: bytes, *, label: str) -> TestRun:
     """Apply `patch` to a fresh workspace and run the test command there."""
     try:
-        with open_sandbox(label) as sandbox:
+        with typed_trouble(), open_sandbox(label) as sandbox:
             return _run_in(sandbox, command, patch)
-    except SandboxError as error:
+    except (SandboxError, StorageError) as error:
         return TestRun(status="error", summary=str(error))
 
 

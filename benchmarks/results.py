@@ -121,6 +121,7 @@ class RunManifest(_Frozen):
     Attributes:
         kind: `eval` made the patches, `grade` judged somebody's predictions, `validate` the rows themselves.
         dataset_sha256: over the canonical rows, in order of their ids.
+        instance_ids: every instance that was asked for, those that have no result yet included.
         images: digest of each environment by its key.
         host: machine facts: cpus, memory, kernel, engine version.
     """
@@ -133,6 +134,7 @@ class RunManifest(_Frozen):
     dataset: str
     dataset_sha256: str
     instances: int
+    instance_ids: tuple[str, ...] = ()
     samples: int = 1
     model: str = ""
     endpoint: str = ""

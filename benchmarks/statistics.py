@@ -98,11 +98,12 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     return min(1.0, float(2 * tail / 2**flips))
 
 
-def paired_difference(gained: int, lost: int, pairs: int, confidence: float = CONFIDENCE) -> Interval:
+def paired_difference(gained: float, lost: float, pairs: int, confidence: float = CONFIDENCE) -> Interval:
     """Return the interval of the difference of two paired proportions, second minus first.
 
     The adjusted Wald interval of Bonett and Price (2012), which Fagerland, Lydersen and Laake (2013, BMC Med. Res.
-    Methodol. 13:91) recommend for any sample size.
+    Methodol. 13:91) recommend for any sample size. Where an instance has several samples, `gained` and `lost` are sums
+    of differences of shares; the interval is then wider than need be.
     """
     total = pairs + 2
     up, down = (gained + 1) / total, (lost + 1) / total
@@ -184,8 +185,14 @@ def _check(samples: int, resolved: int, k: int) -> None:
 
 
 def _upper_tail(trials: int, at_least: int, chance: float) -> float:
-    """Return the chance of at least so many successes."""
-    return sum(
-        math.comb(trials, count) * chance**count * (1 - chance) ** (trials - count)
+    """Return the chance of at least so many successes; by logarithms, as the counts of choices outgrow a float."""
+    if chance >= 1:
+        return 1.0
+    win, lose = math.log(chance), math.log1p(-chance)
+    whole = math.lgamma(trials + 1)
+    return math.fsum(
+        math.exp(
+            whole - math.lgamma(count + 1) - math.lgamma(trials - count + 1) + count * win + (trials - count) * lose
+        )
         for count in range(at_least, trials + 1)
     )

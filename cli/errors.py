@@ -141,16 +141,17 @@ def _usage_failure(error: click.ClickException) -> Failure:
 
 
 def _own_failure(error: BaseException) -> Failure | None:
-    if not any(kind.__module__.startswith("ostro.") for kind in type(error).__mro__):
+    if not isinstance(error, OSError | MemoryError) and not any(
+        kind.__module__.startswith("ostro.") for kind in type(error).__mro__
+    ):
         return None  # also where the rooms cannot be imported, and that is the error
     from ostro.agent.attempt import outcome_of_error
     from ostro.agent.errors import OstroError
     from ostro.agent.outcome import Ending
-    from ostro.agent.record.trajectory import is_disk_trouble, storage_error
+    from ostro.agent.trouble import trouble_of
     from ostro.sandbox.protocol import RepositoryError, SandboxError
 
-    if isinstance(error, OSError) and is_disk_trouble(error):
-        error = storage_error(error, Path(error.filename or os.environ.get("OSTRO_HOME") or "the disk"))
+    error = trouble_of(error) or error
     if not isinstance(error, OstroError | SandboxError):
         return None
     ending = Ending.USAGE if isinstance(error, RepositoryError) else outcome_of_error(error).ending

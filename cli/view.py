@@ -1,4 +1,4 @@
-"""`ostro view`: a run step by step, as text; through the pager on a terminal."""
+"""`ostro view`: a run step by step, as text (through the pager on a terminal) or as one HTML page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ SHOWN_LINES = 30
     epilog=examples(
         "ostro view last",
         "ostro view last --step 3 --full",
+        "ostro view last --html run.html",
     ),
 )
 @click.argument("run", default="last")
 @click.option("--step", type=click.IntRange(min=1), metavar="N", help="Only this step.")
 @click.option("--full", is_flag=True, help=f"Show every line, not the first {SHOWN_LINES} of a text.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write one self-contained page instead, with every step, the patch and timings.",
+)
 @output_option
-def command(run: str, step: int | None, full: bool, output: str) -> int:
+def command(run: str, step: int | None, full: bool, html: Path | None, output: str) -> int:
     """Show a run step by step: what the model said, its calls, what came back, and the patch.
 
     RUN is `last`, an id, the beginning of an id, or a run folder.
@@ -37,6 +44,9 @@ def command(run: str, step: int | None, full: bool, output: str) -> int:
     from ostro.cli.store import find_run
 
     folder = find_run(load().settings.home, run)
+    if html is not None:
+        _write_page(folder, html)
+        return 0
     if output == "json":
         events = [event.model_dump(mode="json") for event in _events(folder, step)]
         print_json({"schema": 1, "run": str(folder), "events": events})
@@ -48,6 +58,20 @@ def command(run: str, step: int | None, full: bool, output: str) -> int:
         for line in lines:
             click.echo(line, nl=False)
     return 0
+
+
+def _write_page(folder: Path, target: Path) -> None:
+    from ostro.agent.record.trajectory import storage_error
+    from ostro.benchmarks.html_report import run_page
+    from ostro.benchmarks.store import write_whole
+    from ostro.cli.store import logs_of, read_run
+
+    page = run_page(folder, logs_of(folder), read_run(folder).report)
+    try:
+        write_whole(target, page)
+    except OSError as error:
+        raise storage_error(error, target) from error
+    click.echo(f"Written: {target}")
 
 
 def _events(folder: Path, step: int | None) -> Iterator[Event]:

@@ -16,6 +16,7 @@ from ostro.agent.config import LIMIT_KEYS, REPOSITORY_KEYS, Settings
 from ostro.agent.outcome import EXIT_CODES
 from ostro.agent.record.chain import SUM_DIGITS
 from ostro.agent.record.events import SCHEMA, Event
+from ostro.agent.record.volatile import RULES
 from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
@@ -27,6 +28,7 @@ MEANINGS = {
     4: "the model or its endpoint failed",
     5: "the sandbox or the environment failed",
     6: "the disk: no room, no permission",
+    8: "for `replay`: something came out differently",
     70: "a bug of Ostro; a report was written",
     130: "interrupted",
 }
@@ -37,7 +39,7 @@ def cli_page() -> str:
     parts = ["# Commands", "", "Made from `ostro COMMAND --help` by docs/generate.py; `make docs` writes it anew.", ""]
     parts += _help_of(cli, "ostro")
     for name in COMMANDS:
-        command: click.Command = importlib.import_module(f"ostro.cli.{name}").command
+        command: click.Command = importlib.import_module(f"ostro.cli.{name.replace('-', '_')}").command
         parts += ["", f"## ostro {name}", "", *_help_of(command, f"ostro {name}")]
         if isinstance(command, click.Group):
             for child, inner in command.commands.items():
@@ -129,7 +131,28 @@ def trajectory_page() -> str:
         "and the message names the version of Ostro that wrote it.",
         "",
     ]
+    parts += _replay_section()
     return "\n".join(parts)
+
+
+def _replay_section() -> list[str]:
+    parts = [
+        "## Replay",
+        "",
+        "`ostro replay` runs the loop anew with the recorded replies in the model's place: what the model sent goes",
+        "through the same intake, the calls run in a fresh sandbox that starts from the base commit, and each",
+        "observation, correction and ending, and the final patch, is compared with the recorded one. A log that ends",
+        "in the middle is replayed up to there; a call that was cut off and not run again is not run.",
+        "",
+        "Before two texts are compared these parts are replaced in both, in this order; the loop detector of a run",
+        "does the same. Where the workspace is, is no difference either. Not on the list, so a difference: the order",
+        "of a set (Python's hash seed), dates without a time of day, version numbers, whether a command that is near",
+        "its time limit still makes it.",
+        "",
+        "| rule | what is replaced |",
+        "|---|---|",
+    ]
+    return [*parts, *(f"| `{rule.name}` | {rule.meaning} |" for rule in RULES), ""]
 
 
 def _default(value: object) -> str:

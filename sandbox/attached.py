@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from ostro.sandbox import fileio, jobs, patch, snapshot, workspace
+from ostro.sandbox import fileio, jobs, patch, snapshot, workspace, world
 from ostro.sandbox.exchange import KILLED, ShellLostError
 from ostro.sandbox.protocol import (
     DEFAULT_TIMEOUT_S,
@@ -31,6 +31,7 @@ from ostro.sandbox.protocol import (
     SandboxSpec,
 )
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, Request, Shell
+from ostro.sandbox.world import World
 
 BOOT_S = 30.0
 
@@ -41,8 +42,8 @@ class AttachedSandbox(ABC):
     Usage, in a backend's constructor function:
         return DockerSandbox(spec, client).open()
 
-    Order of calls on the backend: `_open_world`, `_open_channel`, then any number of `_panic` and, after a
-    crash, `_open_channel` again; finally `_close_world`.
+    Order of calls on the backend: `_open_world` or `_take_world`, `_open_channel`, then any number of `_panic` and,
+    after a crash, `_open_channel` again; finally `_close_world`.
     """
 
     def __init__(self, spec: SandboxSpec) -> None:
@@ -74,6 +75,21 @@ class AttachedSandbox(ABC):
         Afterwards `spec.base_git` must be readable at `BASE_GIT` inside (when not None), and the folder
         `spec.workdir` must exist there, owned by the sandbox's user (empty, unless the image holds it).
         """
+
+    @abstractmethod
+    def _take_world(self, found: World) -> bool:
+        """Take over what `_open_world` made in a process that has ended, and end what still runs in it.
+
+        False when it is not whole any more; then `_clear_world` and `_open_world` follow.
+        """
+
+    @abstractmethod
+    def _clear_world(self) -> None:
+        """Remove what an ended process left of this very sandbox. Silent when there is nothing."""
+
+    @abstractmethod
+    def _world(self) -> World:
+        """Return what another process needs to know to take this world over."""
 
     @abstractmethod
     def _open_channel(self) -> Channel:
@@ -151,14 +167,29 @@ class AttachedSandbox(ABC):
         """
         try:
             self._spec.state_dir.mkdir(parents=True, exist_ok=True)
-            self._open_world()
+            if self._spec.take_over:
+                self._taken_over = self._take_over()
+            if not self._taken_over:
+                self._open_world()
             self._boot(self.workdir)
-            if not empty:
+            if self._taken_over:
+                workspace.adopt(self._request, self._place)
+            elif not empty:
                 workspace.set_up(self._request, self.put, self._place)
+            if not empty:
+                world.note(self._spec.state_dir, self._world())
         except BaseException:
             self.close()
             raise
         return self
+
+    def _take_over(self) -> bool:
+        found = world.noted(self._spec.state_dir)
+        if found is not None and found.suits(self._spec, self.name) and self._take_world(found):
+            return True
+        world.forget(self._spec.state_dir)
+        self._clear_world()
+        return False
 
     def close(self) -> None:
         """See `Sandbox.close`."""
@@ -167,6 +198,7 @@ class AttachedSandbox(ABC):
         self._closed = True
         if self._channel is not None:
             self._channel.close()
+        world.forget(self._spec.state_dir)
         self._close_world()
         shutil.rmtree(self._spools, ignore_errors=True)
 
@@ -191,6 +223,7 @@ class AttachedSandbox(ABC):
         try:
             self._fill(sibling)
             workspace.adopt(sibling._request, sibling._place)  # noqa: SLF001  # same class
+            world.note(state_dir, sibling._world())  # noqa: SLF001  # same class
         except BaseException:
             sibling.close()
             raise
@@ -369,3 +402,4 @@ class AttachedSandbox(ABC):
         if self._channel is not None:
             self._channel.close()
         self._boot(lost.cwd)
+        world.note(self._spec.state_dir, self._world())

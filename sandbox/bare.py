@@ -13,10 +13,11 @@ from pathlib import Path
 
 from ostro.sandbox import usage
 from ostro.sandbox.attached import AttachedSandbox
-from ostro.sandbox.local import remove_tree
 from ostro.sandbox.pipes import PipeChannel, end_process, start_process
 from ostro.sandbox.protocol import SandboxName, SandboxSpec
+from ostro.sandbox.reaper import remove_tree
 from ostro.sandbox.shell import base_environment, boot_argv
+from ostro.sandbox.world import World, end_processes, process_names
 
 _ADOPT = """
 import ctypes, os, signal, sys
@@ -26,6 +27,8 @@ for number in (signal.SIGPIPE, signal.SIGXFSZ):
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 """36 is PR_SET_CHILD_SUBREAPER (linux/prctl.h); it outlives the exec. The signals are those that Python ignores."""
+
+_FOLDERS = ("workspace", "state", "home")
 
 
 def open_bare(spec: SandboxSpec) -> BareSandbox:
@@ -80,8 +83,19 @@ class BareSandbox(AttachedSandbox):
         return ()  # /tmp is the user's own here
 
     def _open_world(self) -> None:
-        for name in ("workspace", "state", "home"):
+        for name in _FOLDERS:
             (self._folder / name).mkdir()
+
+    def _take_world(self, found: World) -> bool:
+        end_processes(found)
+        return all((self._folder / name).is_dir() for name in _FOLDERS)
+
+    def _clear_world(self) -> None:
+        self._close_world()
+
+    def _world(self) -> World:
+        pids = [self._process.pid] if self._process else []
+        return World(self.name, self._spec.base_commit, processes=process_names(pids))
 
     def _open_channel(self) -> PipeChannel:
         self._end()
@@ -98,7 +112,7 @@ class BareSandbox(AttachedSandbox):
 
     def _close_world(self) -> None:
         self._end()
-        for name in ("workspace", "state", "home"):
+        for name in _FOLDERS:
             remove_tree(self._folder / name)
 
     def _sibling(self, spec: SandboxSpec) -> BareSandbox:

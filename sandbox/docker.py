@@ -16,8 +16,10 @@ from ostro.sandbox import docker_config as config
 from ostro.sandbox.attached import AttachedSandbox
 from ostro.sandbox.docker_tunnel import Tunnel, open_tunnel
 from ostro.sandbox.image import default_image
+from ostro.sandbox.owner import LABEL, current_owner
 from ostro.sandbox.protocol import SandboxError, SandboxName, SandboxSpec
-from ostro.sandbox.reaper import LABEL, current_owner
+from ostro.sandbox.reaper import FOLDER_LABEL, RUN_LABEL, forget_marks, remove_orphans
+from ostro.sandbox.world import World
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_channel import AttachedChannel
@@ -101,6 +103,26 @@ class DockerSandbox(AttachedSandbox):
                 self._engine.put(filler, "/", tree)
         finally:
             self._engine.remove_container(filler)
+
+    def _take_world(self, found: World) -> bool:
+        wanted = config.Volumes(*found.volumes)
+        there = {volume.name for volume in self._engine.volumes({RUN_LABEL: self._spec.run_id})}
+        if not there.issuperset(wanted.names()):
+            return False
+        # The container may be in its grace still, and a half-made one may be there, too.
+        for container in self._engine.containers({f"{LABEL}.volume": wanted.ostro}):
+            if not self._engine.remove_container(container.id):
+                self._engine.wait(container.id, removed=True)
+        self._image = obtain_image(self._engine, self._image_name)
+        self._volumes = wanted
+        forget_marks(self._spec.state_dir.parent, wanted.names())
+        return True
+
+    def _clear_world(self) -> None:
+        remove_orphans(self._engine, self._spec.run_id, self._spec.state_dir)
+
+    def _world(self) -> World:
+        return World(self.name, self._spec.base_commit, volumes=tuple(self._volumes.names()))
 
     def _open_channel(self) -> AttachedChannel:
         """Create the container, or start the dead one again; the volumes are the same in both."""
@@ -191,7 +213,11 @@ class DockerSandbox(AttachedSandbox):
         return DockerSandbox(spec, self._engine, engine_wait_s=self._engine_wait_s)
 
     def _labels(self) -> dict[str, str]:
-        about = {f"{LABEL}.run": self._spec.run_id, f"{LABEL}.volume": self._volumes.ostro}
+        about = {
+            RUN_LABEL: self._spec.run_id,
+            FOLDER_LABEL: str(self._spec.state_dir.absolute()),
+            f"{LABEL}.volume": self._volumes.ostro,
+        }
         return {LABEL: "1", **about, **current_owner().labels()}
 
 

@@ -20,8 +20,8 @@ from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.egress_exchange import EgressRecord
 from ostro.sandbox.environment_store import IMAGE_REPOSITORY, EnvironmentRecord, tree_bytes
 from ostro.sandbox.host_git import Base
+from ostro.sandbox.owner import LABEL, current_owner
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import LABEL, current_owner
 from ostro.sandbox.registries import HostRegistries
 from ostro.sandbox.setup_phase import (
     SetupResult,

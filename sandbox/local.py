@@ -24,8 +24,10 @@ from ostro.sandbox.attached import AttachedSandbox
 from ostro.sandbox.jail import Mount
 from ostro.sandbox.pipes import PipeChannel, end_process, first_process, start_process
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, SandboxError, SandboxName, SandboxSpec
+from ostro.sandbox.reaper import remove_tree
 from ostro.sandbox.seccomp import own_filter
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
+from ostro.sandbox.world import World, end_processes, process_names
 
 PROXY_SOCKET = "/ostro/proxy.sock"
 """Where `SandboxSpec.network` is seen inside."""
@@ -227,10 +229,30 @@ class LocalSandbox(AttachedSandbox):
 
     def _open_world(self) -> None:
         for folder in (self._workspace, self._spec.state_dir / "root"):
-            folder.mkdir()
-            if os.geteuid() == 0:
-                os.chown(folder, NOBODY, NOBODY)
+            self._make_folder(folder)
         jail.write_stubs(self._spec.state_dir / "etc")
+
+    @staticmethod
+    def _make_folder(folder: Path) -> None:
+        folder.mkdir()
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+
+    def _take_world(self, found: World) -> bool:
+        end_processes(found)
+        if not self._workspace.is_dir():
+            return False
+        remove_tree(self._spec.state_dir / "root")  # an empty mount point; the mounts ended with their namespace
+        self._make_folder(self._spec.state_dir / "root")
+        jail.write_stubs(self._spec.state_dir / "etc")
+        return True
+
+    def _clear_world(self) -> None:
+        self._close_world()
+
+    def _world(self) -> World:
+        pids = [pid for pid in (self._process and self._process.pid, self._first) if pid]
+        return World(self.name, self._spec.base_commit, processes=process_names(pids))
 
     def _open_channel(self) -> PipeChannel:
         end_process(self._process)
@@ -294,13 +316,3 @@ class LocalSandbox(AttachedSandbox):
         if self._parent is not None:
             mounts.append(Mount("ro", PARENT, str(self._parent.absolute())))
         return [*mounts, Mount("rw", spec.workdir, str(self._workspace.absolute()))]
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder that a sandbox wrote, also where it took its own permissions away. Follows no link."""
-    for parent, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(parent) / name
-            if not path.is_symlink() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ostro.sandbox.image import default_image
+from ostro.sandbox.owner import claim
 from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import write_owner
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine
@@ -49,8 +49,7 @@ def open_sandbox(choice: SandboxChoice, spec: SandboxSpec, *, say: Callable[[str
     """
     chosen = choose(choice, spec, say=say)
     say(f"sandbox: {chosen.backend}, {chosen.reason}")
-    spec.state_dir.mkdir(parents=True, exist_ok=True)
-    write_owner(spec.state_dir)
+    claim(spec.state_dir)
     if chosen.backend == "docker":
         from ostro.sandbox.docker import DockerSandbox
 

@@ -9,7 +9,7 @@ whatever made the patch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ostro.sandbox.binary_patch import unpacked_bytes
@@ -44,6 +44,10 @@ def _no_levels() -> dict[RuleName, Level]:
     return {}
 
 
+def _no_secret(_: bytes) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class PatchPolicy:
     """What is allowed. The defaults are those of every run; only the user changes them.
@@ -52,11 +56,13 @@ class PatchPolicy:
         levels: what happens to what a rule finds, where it is not the rule's default.
         max_patch_bytes: a larger patch is refused.
         max_file_bytes: a larger new or changed file is stripped.
+        known_secret: tells whether bytes hold a secret of the user's.
     """
 
     levels: Mapping[RuleName, Level] = field(default_factory=_no_levels)
     max_patch_bytes: int = MAX_PATCH_BYTES
     max_file_bytes: int = MAX_FILE_BYTES
+    known_secret: Callable[[bytes], bool] = _no_secret
 
     def level(self, name: RuleName) -> Level:
         """Return what happens to what the rule finds."""
@@ -172,6 +178,8 @@ def _findings(
         found.append(("submodule", ""))
     if change.new_mode == "120000" and path in bad_links:
         found.append(("symlink", bad_links[path]))
+    if policy.known_secret(change.path) or (policy.known_secret(new.data) and not policy.known_secret(old.data)):
+        found.append(("known-secret", ""))
     if change.new_mode in _ORDINARY:
         found += _content(change, path, old, new, policy.max_file_bytes)
     return _at_level(change.name, found, policy)

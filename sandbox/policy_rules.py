@@ -34,6 +34,7 @@ RuleName = Literal[
     "executable-bit",
     "hidden-text",
     "secret",
+    "known-secret",
     "many-files",
 ]
 
@@ -45,7 +46,7 @@ class Rule:
     Attributes:
         level: what happens by default.
         reason: for a person, after the path; one line.
-        fixed: nobody may change the level: only a forged patch breaks the rule.
+        fixed: nobody may change the level.
         paths: the canonical paths that it is about; None where policy.py looks at something else.
     """
 
@@ -124,6 +125,7 @@ RULES: dict[RuleName, Rule] = {
         Rule("executable-bit", "reported", "it was made executable and is no script"),
         Rule("hidden-text", "reported", "added lines hold characters that a reader does not see"),
         Rule("secret", "reported", "it looks like it holds a secret"),
+        Rule("known-secret", "stripped", "it holds one of your secrets", fixed=True),
         Rule("many-files", "reported", "it changes many files"),
     )
 }

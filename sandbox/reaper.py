@@ -1,71 +1,34 @@
 """Remove what a crashed ostro left behind: containers and volumes with our label, folders of local sandboxes.
 
-Runs at the next start of any ostro. An owner is a process: named by its pid and start time, and judged only from
-where these mean something: the same boot and the same pid namespace. Whatever cannot be judged is left alone.
+Runs at the next start of any ostro (agent/workshop.py). Whatever cannot be judged (sandbox/owner.py) is left alone, and
+everything for a grace, in which a resumed run can take it over.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostro.sandbox.owner import LABEL, Owner, current_owner, locked, owner_is_dead, read_owner
 from ostro.sandbox.protocol import SandboxError
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine, Labelled
 
-LABEL = "ostro"
-OWNER_FILE = "owner.json"
 MARKS = ".orphans"
+GONE = ".gone-"
+"""Beginning of the name of a folder that is being removed."""
+
+RUN_LABEL = f"{LABEL}.run"
+FOLDER_LABEL = f"{LABEL}.folder"
 DEFAULT_GRACE_S = 60.0
-
-
-@dataclass(frozen=True)
-class Owner:
-    """The process that a sandbox belongs to.
-
-    Attributes:
-        pid: process id in its pid namespace.
-        started: its start time as the system gives it, so that a reused pid is told apart.
-        boot: id of this boot of the machine.
-        pid_namespace: where `pid` is valid; two ostros in two containers share the boot id but not the pids.
-        host: short digest naming the machine; with another `boot` it proves that the owner is dead.
-    """
-
-    pid: int
-    started: str
-    boot: str
-    pid_namespace: str
-    host: str
-
-    def labels(self) -> dict[str, str]:
-        """Return the labels that name this owner on a container or volume."""
-        return {
-            f"{LABEL}.owner": f"{self.pid}:{self.started}",
-            f"{LABEL}.boot": self.boot,
-            f"{LABEL}.pidns": self.pid_namespace,
-            f"{LABEL}.host": self.host,
-        }
-
-    @staticmethod
-    def from_labels(labels: Mapping[str, str]) -> Owner | None:
-        """Read an owner back; None when a label is missing or damaged."""
-        pid, _, started = labels.get(f"{LABEL}.owner", "").partition(":")
-        rest = [labels.get(f"{LABEL}.{name}", "") for name in ("boot", "pidns", "host")]
-        if not pid.isdigit() or not started or not all(rest):
-            return None
-        return Owner(int(pid), started, *rest)
+LONGEST_MARK_S = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -75,26 +38,6 @@ class Reaped:
     containers: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
-
-
-def current_owner() -> Owner:
-    """Return this process as an owner."""
-    pid = os.getpid()
-    return Owner(pid, _start_time(pid) or "unknown", _boot_id(), _pid_namespace(), _host_id())
-
-
-def owner_is_dead(owner: Owner, here: Owner) -> bool:
-    """Whether `owner` has certainly ended, seen from the process `here`; False also where it cannot be known."""
-    if owner.boot != here.boot:
-        return owner.host == here.host
-    if owner.pid_namespace != here.pid_namespace:
-        return False
-    return _start_time(owner.pid) != owner.started
-
-
-def write_owner(folder: Path) -> None:
-    """Mark `folder` (a local sandbox under OSTRO_HOME/sandboxes) as this process's."""
-    (folder / OWNER_FILE).write_text(json.dumps(asdict(current_owner())) + "\n", encoding="utf-8")
 
 
 def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()) -> Reaped:
@@ -122,14 +65,15 @@ def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Co
 
     A folder without a readable owner file is not ours to judge and stays. Nothing follows symbolic links.
     """
-    here = current_owner()
+    _forget_old_marks(sandboxes)
     removed: list[Path] = []
     for folder in sorted(sandboxes.iterdir()) if sandboxes.is_dir() else []:
-        owner = _read_owner(folder)
-        if owner is None or not owner_is_dead(owner, here) or _is_spared(folder.name, spare):
-            continue
-        if _past_grace(sandboxes, folder.name, grace_s):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name.startswith(GONE):
+            remove_tree(folder)
+        elif _is_spared(folder.name, spare) or not _has_dead_owner(folder):
+            _forget(sandboxes, folder.name)
+        elif _past_grace(sandboxes, folder.name, grace_s) and (condemned := _put_aside(folder)):
+            remove_tree(condemned)
             removed.append(folder)
     return Reaped(folders=tuple(removed))
 
@@ -140,39 +84,112 @@ def reap_engine(
     """Remove containers and volumes with our label whose owner is dead, once past the grace.
 
     A container that no longer runs is past its grace by itself: its first process waits for it (sandbox/shell.py).
-    A running one is removed when an earlier pass saw it without owner more than `grace_s` seconds ago.
+    A running one, and a volume, is removed when an earlier pass saw it without owner more than `grace_s` seconds ago.
 
     Raises:
         SandboxError: the engine does not answer.
     """
-    here = current_owner()
-    gone = [
-        found
-        for found in engine.containers({LABEL: ""})
-        if _is_orphan(found, here, spare) and (not found.running or _past_grace(sandboxes, found.id, grace_s))
-    ]
+
+    def condemned(found: Labelled, *, at_once: bool = False) -> bool:
+        if _is_spared(found.labels.get(RUN_LABEL, ""), spare) or not is_orphan(found):
+            _forget(sandboxes, found.id)
+            return False
+        return at_once or _past_grace(sandboxes, found.id, grace_s)
+
+    gone = [found for found in engine.containers({LABEL: ""}) if condemned(found, at_once=not found.running)]
     containers = tuple(found.name for found in gone if engine.remove_container(found.id))
-    orphaned = [found for found in engine.volumes({LABEL: ""}) if _is_orphan(found, here, spare)]
+    orphaned = [found for found in engine.volumes({LABEL: ""}) if condemned(found)]
     volumes = tuple(found.name for found in orphaned if engine.remove_volume(found.name))
     return Reaped(containers=containers, volumes=volumes)
 
 
-def _is_orphan(found: Labelled, here: Owner, spare: Collection[str]) -> bool:
+def remove_orphans(engine: Engine, run_id: str, folder: Path) -> None:
+    """Remove now what dead processes left on the engine of the sandbox whose folder is this process's.
+
+    Raises:
+        SandboxError: the engine does not answer.
+    """
+
+    def condemned(found: Labelled) -> bool:
+        ours = found.labels.get(FOLDER_LABEL) == str(folder.absolute())
+        return is_orphan(found) or (ours and _labelled_owner_is_dead(found))
+
+    for container in filter(condemned, engine.containers({RUN_LABEL: run_id})):
+        engine.remove_container(container.id)
+    for volume in filter(condemned, engine.volumes({RUN_LABEL: run_id})):
+        engine.remove_volume(volume.name)
+
+
+def remove_run(run_id: str) -> None:
+    """Remove now what dead processes left on the engine of all sandboxes of a run; what they use lives on.
+
+    Raises:
+        SandboxError: the engine does not answer.
+    """
+    from ostro.sandbox.docker_engine import Engine
+
+    def condemned(found: Labelled) -> bool:
+        return _is_spared(found.labels.get(RUN_LABEL, ""), (run_id,)) and is_orphan(found)
+
+    with contextlib.closing(Engine.connect()) as engine:
+        for container in filter(condemned, engine.containers({LABEL: ""})):
+            engine.remove_container(container.id)
+        for volume in filter(condemned, engine.volumes({LABEL: ""})):
+            engine.remove_volume(volume.name)
+
+
+def is_orphan(found: Labelled) -> bool:
+    """Whether nobody owns a container or volume: the process that made it is dead, and none has taken it over.
+
+    The labels cannot be changed; a process that takes over says so in the sandbox's folder on the host.
+    """
+    folder = found.labels.get(FOLDER_LABEL, "")
+    return _labelled_owner_is_dead(found) and not (folder and _has_living_owner(Path(folder)))
+
+
+def _labelled_owner_is_dead(found: Labelled) -> bool:
     owner = Owner.from_labels(found.labels)
-    spared = _is_spared(found.labels.get(f"{LABEL}.run", ""), spare)
-    return owner is not None and owner_is_dead(owner, here) and not spared
+    return owner is not None and owner_is_dead(owner, current_owner())
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that a sandbox wrote, also where it took its own permissions away. Follows no link."""
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(parent) / name
+            if not path.is_symlink() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_marks(sandboxes: Path, names: Collection[str]) -> None:
+    """Begin the grace of these anew, for they have an owner again."""
+    for name in names:
+        _forget(sandboxes, name)
+
+
+def _put_aside(folder: Path) -> Path | None:
+    """Rename a folder out of reach of a process that would take it over; None when one has."""
+    aside = folder.with_name(f"{GONE}{folder.name}")
+    with locked(folder.parent):
+        if not _has_dead_owner(folder):
+            return None
+        remove_tree(aside)
+        return folder.rename(aside)
+
+
+def _has_dead_owner(folder: Path) -> bool:
+    owner = read_owner(folder)
+    return owner is not None and owner_is_dead(owner, current_owner())
+
+
+def _has_living_owner(folder: Path) -> bool:
+    owner = read_owner(folder)
+    return owner is not None and not owner_is_dead(owner, current_owner())
 
 
 def _is_spared(name: str, spare: Collection[str]) -> bool:
     return any(name == run_id or name.startswith(f"{run_id}-") for run_id in spare)
-
-
-def _read_owner(folder: Path) -> Owner | None:
-    try:
-        fields = json.loads((folder / OWNER_FILE).read_text(encoding="utf-8"))
-        return Owner(**fields) if not folder.is_symlink() else None
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def _past_grace(sandboxes: Path, name: str, grace_s: float) -> bool:
@@ -190,34 +207,13 @@ def _past_grace(sandboxes: Path, name: str, grace_s: float) -> bool:
     return True
 
 
-def _start_time(pid: int) -> str | None:
-    """Return when process `pid` started, None when there is none; a zombie has ended."""
-    if sys.platform == "linux":
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return None
-        return None if fields[0] in "ZX" else fields[19]  # proc(5): state is field 3, starttime field 22
-    done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout.strip().replace(" ", "_") or None
+def _forget(sandboxes: Path, name: str) -> None:
+    (sandboxes / MARKS / name).unlink(missing_ok=True)
 
 
-def _boot_id() -> str:
-    if sys.platform == "linux":
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    done = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def _pid_namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return "host"  # no namespaces on this system
-
-
-def _host_id() -> str:
-    machine = ""
-    with contextlib.suppress(OSError):
-        machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    return hashlib.sha256(f"{machine}:{platform.node()}".encode()).hexdigest()[:16]
+def _forget_old_marks(sandboxes: Path) -> None:
+    """Remove the marks of what went away by itself."""
+    for mark in (sandboxes / MARKS).glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another start is at it, too
+            if time.time() - mark.stat().st_mtime > LONGEST_MARK_S:
+                mark.unlink()

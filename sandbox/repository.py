@@ -114,6 +114,12 @@ def borrowed_view(repository: Repository, *, beside: Path | None = None) -> Gene
         yield view
 
 
+def holds_commit(repository: Repository, commit: str) -> bool:
+    """Whether the repository has the commit of this full hex id."""
+    with borrowed_view(repository) as view:
+        return run_git(["cat-file", "-e", f"{commit}^{{commit}}"], git_dir=view).code == 0
+
+
 def without_password(url: str) -> str:
     """Return `url` without the password or token that it may hold."""
     try:

@@ -82,9 +82,11 @@ class Driven:
         return [event for event in self.events if event.type == kind]
 
 
-def drive(folder: Path, turns: Sequence[Turn], *, task: Task = TASK, **settings: Any) -> Driven:
-    """Run Ostro on a fresh copy of the small repository against a scripted model."""
-    repository = make_repository(folder / "repository")
+def drive(
+    folder: Path, turns: Sequence[Turn], *, task: Task = TASK, files: Mapping[str, str] = FILES, **settings: Any
+) -> Driven:
+    """Run Ostro on a fresh copy of the small repository, or of other files, against a scripted model."""
+    repository = make_repository(folder / "repository", files)
     with ScriptedEndpoint(turns, known_faults=FAULTS) as endpoint:
         return drive_at(folder, repository, endpoint, task=task, **settings)
 

@@ -25,7 +25,7 @@ from ostro.agent.model.gate import Clock, EventClock, Gate
 from ostro.agent.model.loose import count, items, mapping, parse, string
 from ostro.agent.model.profile import Target
 from ostro.agent.model.reading import Draft, unusable
-from ostro.agent.model.reply import Reply, Usage
+from ostro.agent.model.reply import Reply, Usage, redacted_reply
 from ostro.agent.model.retry import MAX_CALL_S, next_wait
 from ostro.agent.model.tokens import TokenCounter
 from ostro.agent.model.transport import Transport, Watch
@@ -105,6 +105,7 @@ class ModelClient:
         conversation: str = "",
         pin_provider: bool = False,
         rng: random.Random | None = None,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self.target = target
         self.counter = counter if counter is not None else TokenCounter(target)
@@ -116,6 +117,7 @@ class ModelClient:
         self._conversation = conversation
         self._pin_provider = pin_provider
         self._rng = rng if rng is not None else random.Random()  # noqa: S311  # jitter, not a secret
+        self._redact = redact
         self._body = BodyEncoder(target)
         self._transport = Transport(target.profile, key)
         self._answered = False
@@ -190,7 +192,7 @@ class ModelClient:
         reply = self._until_answered(call)
         if reply.usage.exact:
             self.counter.learn(history, tools, reply.usage.input_tokens)
-        return reply
+        return redacted_reply(reply, self._redact)
 
     def list_models(self) -> list[ListedModel]:
         """Return what `GET /models` lists.

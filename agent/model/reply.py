@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
+
+from ostro.agent.record.redact import redact_json
 
 CostSource = Literal["reported", "catalogue", "flag", "estimated"]
 
@@ -58,3 +61,18 @@ class Reply(_Frozen):
     fallback: bool = False
     tries: int = 1
     latency_s: float = 0.0
+
+
+def redacted_reply(reply: Reply, redact: Callable[[str], str]) -> Reply:
+    """Return the reply with what the model wrote redacted; what it did not write is left alone."""
+    calls = tuple(
+        call.model_copy(update={"name": redact(call.name), "arguments": _redacted(call.arguments, redact)})
+        for call in reply.calls
+    )
+    return reply.model_copy(update={"text": redact(reply.text), "calls": calls})
+
+
+def _redacted(arguments: str | dict[str, JsonValue], redact: Callable[[str], str]) -> str | dict[str, JsonValue]:
+    if isinstance(arguments, str):
+        return redact(arguments)
+    return {key: redact_json(value, redact) for key, value in arguments.items()}

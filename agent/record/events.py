@@ -30,6 +30,7 @@ class RunStarted(_Event):
     """The manifest: everything that decides what this run will do, and the messages it starts from.
 
     Attributes:
+        workdir: absolute path of the workspace inside the sandbox.
         state: the tools' memory at the start, where the messages show files already.
     """
 
@@ -49,6 +50,7 @@ class RunStarted(_Event):
     base_commit: str
     sandbox: str
     sandbox_description: str
+    workdir: str = "/workspace"
     image: str | None
     config: dict[str, JsonValue]
     messages: tuple[Message, ...]

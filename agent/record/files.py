@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves either the old content or the new one.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: it cannot be written; nothing new is left.
     """
     temporary = path.with_name(f"{path.name}.new")
     try:
@@ -22,4 +23,6 @@ def write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise storage_error(error, path) from error

@@ -33,6 +33,7 @@ from ostro.agent.record.events import (
     Tested,
 )
 from ostro.agent.repetition import LoopDetector
+from ostro.agent.untrusted import neutralise
 from ostro.sandbox.protocol import Job
 from ostro.tools.protocol import ToolState
 
@@ -144,7 +145,7 @@ def recorded_reply(planned: Planned) -> Reply:
     """Return the reply of the model as the intake got it, less what was redacted: `take_in` makes the same of it."""
     raw = planned.raw_calls
     if not raw and not planned.repairs:
-        raw = tuple(RawCall(name=call.name, arguments=call.arguments) for call in planned.calls)
+        raw = tuple(_raw(call) for call in planned.calls)
     return Reply(
         text=planned.reply_text or planned.text,
         calls=raw,
@@ -157,6 +158,12 @@ def recorded_reply(planned: Planned) -> Reply:
         tries=planned.tries,
         latency_s=planned.latency_s,
     )
+
+
+def _raw(call: ToolCall) -> RawCall:
+    """Return the call as a model sends it: the intake takes back what `neutralise` did to its texts."""
+    arguments = {key: neutralise(value) if isinstance(value, str) else value for key, value in call.arguments.items()}
+    return RawCall(name=call.name, arguments=arguments)
 
 
 class _Builder:

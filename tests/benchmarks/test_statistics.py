@@ -141,6 +141,12 @@ def test_smallest_detectable_of_too_few_flips_is_none() -> None:
     assert smallest_detectable(5) is None
 
 
+def test_every_test_of_thousands_of_flips_stays_within_a_float() -> None:
+    # for so many, the normal approximation holds: (1.96 + 0.84) * sqrt(flips)
+    assert smallest_detectable(4000) == pytest.approx(2.80 * math.sqrt(4000), rel=0.02)
+    assert 0 < mcnemar_exact(2100, 1900) < 0.01
+
+
 @pytest.mark.parametrize(("share", "value"), [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.95, 3.85), (1.0, 4.0)])
 def test_quantile_of_one_to_four_is_that_of_type_seven(share: float, value: float) -> None:
     assert quantile([4, 1, 3, 2], share) == pytest.approx(value)

@@ -37,10 +37,15 @@ LOADED = (
 
 @dataclass(frozen=True)
 class Death:
-    """When a process is to kill itself: right before or right after it writes the n-th line of its logs, from 0."""
+    """When a process is to kill itself: right before or right after it writes the n-th line of its logs, from 0.
+
+    Attributes:
+        kind: count the events of this type only.
+    """
 
     line: int
     after: bool
+    kind: str = ""
 
 
 class Nursery:
@@ -51,7 +56,7 @@ class Nursery:
 
     def start(self, arguments: Sequence[str], out: Path, death: Death | None = None) -> int:
         """Start `ostro ARGUMENTS`, its stdout in the file `out`, its stderr beside it; return the process id."""
-        job = {"arguments": list(arguments), "out": str(out), "death": death and [death.line, death.after]}
+        job = {"arguments": list(arguments), "out": str(out), "death": death and [death.line, death.after, death.kind]}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
@@ -127,8 +132,8 @@ def live(job: dict[str, Any]) -> NoReturn:
     os._exit(code)
 
 
-def die_at(number: int, after: bool) -> None:
-    """Let this process kill itself at the `number`-th line that it writes to any log."""
+def die_at(number: int, after: bool, kind: str) -> None:
+    """Let this process kill itself, see `Death`."""
     from ostro.agent.record.trajectory import TrajectoryWriter
 
     append = TrajectoryWriter._append
@@ -136,6 +141,9 @@ def die_at(number: int, after: bool) -> None:
 
     def counted(log: TrajectoryWriter, line: bytes) -> None:
         nonlocal written
+        if kind and f'"type":"{kind}"'.encode() not in line:
+            append(log, line)
+            return
         if written == number and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         append(log, line)

@@ -15,7 +15,7 @@ import pytest
 from ostro.agent.interruption import ONE_REQUEST_S
 from ostro.agent.outcome import RunReport
 from ostro.cli.errors import BROKEN_PIPE
-from ostro.sandbox import reaper
+from ostro.sandbox import owner, reaper
 from ostro.sandbox.docker_engine import Engine
 from tests.driving import FIX, SOLVE, SUBMIT, bash, git, make_repository
 from tests.endpoint import serve
@@ -82,8 +82,8 @@ def test_p04_run_when_interrupted_in_docker_then_no_container_and_no_volume_is_l
         assert (report.outcome, run.process.returncode) == ("interrupted", 130)
         assert report.branch is not None
         with contextlib.closing(Engine.connect()) as engine:
-            found = [*engine.containers({reaper.LABEL: ""}), *engine.volumes({reaper.LABEL: ""})]
-        owners = [reaper.Owner.from_labels(labelled.labels) for labelled in found]
+            found = [*engine.containers({owner.LABEL: ""}), *engine.volumes({owner.LABEL: ""})]
+        owners = [owner.Owner.from_labels(labelled.labels) for labelled in found]
         assert run.process.pid not in [owner.pid for owner in owners if owner]
 
 

@@ -22,8 +22,9 @@ from ostro.sandbox.docker_connection import find_socket
 from ostro.sandbox.docker_engine import Engine, ImageInfo
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.image import import_tree
+from ostro.sandbox.owner import LABEL
 from ostro.sandbox.protocol import Limits, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import LABEL, reap_engine
+from ostro.sandbox.reaper import MARKS, reap_engine
 from ostro.sandbox.repository import inspect_repository
 from tests.engine_proxy import EngineProxy
 
@@ -213,8 +214,12 @@ sys.stdin.read()
         [container] = containers_of(spec.run_id)
         owner.send_signal(signal.SIGKILL)
     engine.wait(container, removed=True)
-    reaped = reap_engine(engine, tmp_path / "sandboxes")
-    assert len([name for name in reaped.volumes if spec.run_id in name]) == 2
+    reap_engine(engine, tmp_path / "sandboxes")
+    assert len(volumes_of(spec.run_id)) == 2
+    for mark in (tmp_path / "sandboxes" / MARKS).glob(f"*{spec.run_id}*"):
+        os.utime(mark, (0, 0))
+    reap_engine(engine, tmp_path / "sandboxes")
+    assert volumes_of(spec.run_id) == []
     assert containers_of(spec.run_id) == []
 
 

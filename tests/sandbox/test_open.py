@@ -12,8 +12,8 @@ from ostro.sandbox.docker_engine import Engine
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.local import find_means
 from ostro.sandbox.open import SandboxChoice, choose, open_sandbox
+from ostro.sandbox.owner import OWNER_FILE
 from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import OWNER_FILE
 from ostro.sandbox.repository import inspect_repository
 
 NOWHERE = "unix:///nonexistent/docker.sock"

@@ -396,3 +396,15 @@ def test_check_patch_when_it_does_not_apply_then_it_is_refused_with_gits_reason(
     assert report.refused
     assert [finding.rule for finding in report.findings] == ["apply"]
     assert report.notices()[0].startswith("refused: the patch: the patch does not apply")
+
+
+def test_check_patch_when_a_file_or_its_name_holds_a_known_secret_then_it_is_stripped(shop: Workshop) -> None:
+    shop.write("a.txt", "two\n")
+    shop.write("config.py", "KEY = 'my-own-key'\n")
+    shop.write("my-own-key.txt")
+    shop.write("wide.bin", b"\0my-own-key")
+    policy = PatchPolicy(levels={"known-secret": "allowed"}, known_secret=lambda data: b"my-own-key" in data)
+    report = check_patch(shop.base, shop.patch(), policy)
+    stripped = {finding.path for finding in report.findings if finding.rule == "known-secret"}
+    assert stripped == {"config.py", "my-own-key.txt", "wide.bin"}
+    assert report.files == ("a.txt",)

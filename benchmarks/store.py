@@ -1,0 +1,124 @@
+"""The folder of an evaluation: what lies where, and how it is read.
+
+    RUN/manifest.json                        RunManifest: what ran
+    RUN/dataset.jsonl                        the rows that ran, as SWE-bench's rows; what a report shows as gold
+    RUN/predictions.jsonl                    the patches in SWE-bench's format
+    RUN/results.json, report.md, junit.xml, report.html
+    RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
+    RUN/instances/ID[@SAMPLE]/               trajectory.jsonl, patch.diff, test.log, report.json (GradeReport)
+
+A file that is read back is written whole or not at all (`write_whole`), so that a crash leaves no half of one.
+`@` stands in no instance id, so no sample's folder can be taken for another instance's.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ostro.agent.errors import UsageError
+from ostro.benchmarks.results import InstanceResult, RunManifest
+
+MANIFEST = "manifest.json"
+DATASET = "dataset.jsonl"
+PREDICTIONS = "predictions.jsonl"
+RESULTS = "results.json"
+MARKDOWN = "report.md"
+JUNIT = "junit.xml"
+HTML = "report.html"
+INSTANCES = "instances"
+
+RESULT = "result.json"
+TRAJECTORY = "trajectory.jsonl"
+PATCH = "patch.diff"
+TEST_LOG = "test.log"
+GRADE = "report.json"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Run:
+    """An evaluation as it stands on the disk.
+
+    Attributes:
+        results: in the order of their ids, then samples; `folder` of each is where it was found.
+    """
+
+    folder: Path
+    manifest: RunManifest
+    results: tuple[InstanceResult, ...]
+
+    @property
+    def instance_ids(self) -> tuple[str, ...]:
+        """Every instance asked for, in order; those that have a result where the manifest does not name them."""
+        return self.manifest.instance_ids or tuple(dict.fromkeys(result.instance_id for result in self.results))
+
+
+def instance_folder(run: Path, instance_id: str, sample: int = 1) -> Path:
+    """Return where one sample of one instance lies."""
+    return run / INSTANCES / (instance_id if sample == 1 else f"{instance_id}@{sample}")
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder, finished or not.
+
+    Raises:
+        UsageError: it is not the folder of an evaluation, or a file of it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{folder}: no {MANIFEST}", mend="Name the folder that an evaluation was written to.")
+    manifest = _read(path, RunManifest)
+    results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
+    return Run(folder, manifest, tuple(results))
+
+
+def logs_of(folder: Path) -> list[Path]:
+    """Return the trajectories of one instance: one, or one for each attempt."""
+    return sorted([*folder.glob(TRAJECTORY), *folder.glob(f"attempt*/{TRAJECTORY}")])
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader, and a crash, sees the old content or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old content stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _results(folder: Path) -> Iterator[InstanceResult]:
+    for path in (folder / INSTANCES).glob(f"*/{RESULT}"):
+        found = _read(path, InstanceResult)
+        yield found.model_copy(update={"folder": f"{INSTANCES}/{path.parent.name}"})
+
+
+def _read(path: Path, model: type[M]) -> M:
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "file"
+        raise UsageError(
+            f"{path}: {key}: {first['msg']}", mend="Remove the file to have the instance run again."
+        ) from error
