@@ -7,28 +7,31 @@ neither way. Behind `ostro grade` and `ostro validate`.
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ostro.agent.errors import OstroError
+from ostro.agent.version import ostro_version
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Environment, Flavour
-from ostro.benchmarks.results import GradeReport, InstanceResult
+from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
+from ostro.benchmarks.store import DATASET, GRADE, MANIFEST, PATCH, RESULT, instance_folder, write_whole
 from ostro.sandbox.protocol import SandboxError
 
 TRIES = 3
 """How often an instance is tried whose sandbox or environment fails."""
 
 PREDICTED, NOT_PREDICTED = "prediction", "not_predicted"
-INSTANCES = "instances"
-PATCH_NAME = "patch.diff"
 
 T = TypeVar("T")
 
@@ -57,7 +60,7 @@ class Place:
 
     def folder_of(self, instance: Instance) -> Path:
         """Return the folder of an instance."""
-        return self.folder / INSTANCES / instance.instance_id
+        return instance_folder(self.folder, instance.instance_id)
 
 
 def choose_flavour(choice: str) -> Flavour:
@@ -122,7 +125,7 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         report = nothing_to_grade(instance)
     else:
         report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
-    return InstanceResult(
+    result = InstanceResult(
         instance_id=instance.instance_id,
         ending=PREDICTED if prediction else NOT_PREDICTED,
         grade=report,
@@ -131,14 +134,19 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         seconds=round(time.monotonic() - started, 3),
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
         patch_bytes=len(patch),
-        folder=f"{INSTANCES}/{instance.instance_id}",
+        folder=str(place.folder_of(instance).relative_to(place.folder)),
     )
+    folder = place.folder_of(instance)
+    if report is not None:
+        write_whole(folder / GRADE, report.model_dump_json(indent=1) + "\n")
+    write_whole(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+    return result
 
 
 def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
     folder = place.folder_of(instance)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PATCH_NAME).write_bytes(patch)
+    (folder / PATCH).write_bytes(patch)
     return grade(instance, place.environment(instance), patch, folder, timeout_s=place.timeout_s)
 
 
@@ -153,6 +161,35 @@ def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | Non
         except OstroError as error:  # the row or its environment: trying again would not change it
             return None, f"{error.kind}: {error}", number
     return None, said, TRIES
+
+
+def manifest_of(
+    kind: Literal["grade", "validate"], dataset: str, instances: Sequence[Instance], place: Place, model: str = ""
+) -> RunManifest:
+    """Return what a reader needs to repeat this run."""
+    rows = {one.instance_id: one for one in instances}
+    digest = hashlib.sha256("".join(rows[name].model_dump_json(by_alias=True) for name in sorted(rows)).encode())
+    return RunManifest(
+        kind=kind,
+        run_id=place.folder.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ostro_version=ostro_version(),
+        dataset=dataset,
+        dataset_sha256=digest.hexdigest(),
+        instances=len(instances),
+        instance_ids=tuple(rows),
+        model=model,
+        sandbox=place.flavour,
+        host={"cpus": os.cpu_count() or 1, "machine": platform.machine(), "kernel": platform.release()},
+        config={"timeout_s": place.timeout_s, "base_image": place.base_image},
+    )
+
+
+def leave_manifest(manifest: RunManifest, instances: Sequence[Instance], folder: Path) -> None:
+    """Write the manifest and the rows into a run's folder."""
+    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+    rows = (one.model_dump_json(by_alias=True, exclude_none=True) for one in instances)
+    write_whole(folder / DATASET, "\n".join(rows) + "\n")
 
 
 def counted(results: Iterable[InstanceResult]) -> dict[str, int]:
