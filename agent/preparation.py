@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
-from ostro.agent.record.lock import refuse_held
+from ostro.agent.record.lock import RunLock, refuse_held
 from ostro.agent.record.reconstruct import State
 from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
@@ -60,6 +61,21 @@ class RunFolder:
         for name in (BASE_GIT, *(path.name for path in self.path.glob("ostro-git-*"))):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Let no other process work on it; a folder of ours that cannot even hold the lock goes again.
+
+        Raises:
+            UsageError, StorageError: see `RunLock`.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(RunLock(self.path))
+            except StorageError:
+                self.discard()
+                raise
+            yield
+
 
 def open_folder(home: Path, out: Path | None) -> RunFolder:
     """Make the run folder: `out`, or a new one named by time and chance below `home/runs`.
@@ -75,15 +91,16 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
     refuse_held(path)
     if (path / "trajectory.jsonl").exists():
         raise UsageError(f"{path} already holds a run", kind="exists", mend="Choose another folder with --out.")
-    created = not path.exists()
+    folder = RunFolder(path=path, run_id=run_id, created=not path.exists())
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        folder.discard()
         raise storage_error(error, path) from error
-    return RunFolder(path=path, run_id=run_id, created=created)
+    return folder
 
 
 @dataclass
@@ -180,6 +197,7 @@ def prepare(
     folder: RunFolder,
     say: Callable[[str], None],
     earlier: Mapping[int, State] | None = None,
+    purse: Purse | None = None,
 ) -> Prepared:
     """Check the input, connect to the model, make the environment ready.
 
@@ -190,6 +208,7 @@ def prepare(
         folder: of the run.
         say: told what takes time.
         earlier: what ended processes left of the run's attempts.
+        purse: the common purse of a batch.
 
     Raises:
         RepositoryError, UsageError: the input cannot be used.
@@ -213,9 +232,9 @@ def prepare(
     model.warm()
     workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
     environment = workshop.environment
-    purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens)
+    own_purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens, common=purse)
     for state in states.values():
-        purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
+        own_purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
     return Prepared(
         folder=folder,
         repository=found,
@@ -226,7 +245,7 @@ def prepare(
         retries=retries,
         redact=redact,
         workshop=workshop,
-        purse=purse,
+        purse=own_purse,
         deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
