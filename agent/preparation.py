@@ -261,14 +261,13 @@ def _base_of(states: Mapping[int, State], folder: RunFolder) -> Base | None:
     if started is None:
         folder.discard_base()
         return None
+    path, mend = folder.path / BASE_GIT, "The run cannot go on; start a new one."
+    if not path.is_dir():
+        raise StorageError(f"{path}, the base of the run, is missing", kind="damaged", mend=mend)
     try:
-        return open_base(folder.path / BASE_GIT, source_commit=started.base_commit)
+        return open_base(path, source_commit=started.base_commit)
     except RepositoryError as error:
-        raise StorageError(
-            f"{folder.path / BASE_GIT}, the base of the run, is missing or broken: {error}",
-            kind="damaged",
-            mend="The run cannot go on; start a new one.",
-        ) from error
+        raise StorageError(f"{path}, the base of the run, is broken: {error}", kind="damaged", mend=mend) from error
 
 
 def _same_sandbox(settings: Settings, states: Mapping[int, State]) -> Settings:
