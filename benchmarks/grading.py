@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.agent.errors import PreflightError
 from ostro.benchmarks import consistency, tampering
 from ostro.benchmarks.application import GIT, Applied, apply_patch
 from ostro.benchmarks.instance import Instance, InstanceError
@@ -29,8 +30,12 @@ from ostro.sandbox.repository import inspect_repository
 
 TEST_TIMEOUT_S = 1800.0
 LOG_BYTES = 32 * 1024 * 1024
-LOG_NAME = "test_output.txt"
+LOG_NAME = "test.log"
 _SCRIPT = "eval.sh"
+
+
+class NotRunnableError(PreflightError):
+    """The environment lacks a program that the instance's tests are run with."""
 
 
 def grade(
@@ -42,19 +47,26 @@ def grade(
         instance: the row.
         environment: where its tests run; a fresh sandbox of it is opened and closed.
         patch: what to judge.
-        folder: takes the test log, `test_output.txt`.
+        folder: takes the test log, `test.log`.
         timeout_s: seconds that the tests may take.
 
     Raises:
         SandboxError: the sandbox failed; that says nothing of the patch.
         InstanceError: the row's own test patch does not fit its base, or the row does not say how to test.
+        NotRunnableError: a program that the row needs is not there.
     """
     plan = plan_of(instance)
+    needs = instance.setup.needs if instance.setup else ()
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
         open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
     ):
+        if missing := [program for program in needs if not sandbox.has(program)]:
+            raise NotRunnableError(
+                f"{instance.instance_id} is not runnable here: the sandbox has no {', '.join(missing)}",
+                mend="Install it, or name an image that has it.",
+            )
         return Grading(instance, plan, sandbox, folder, timeout_s).judge(patch)
 
 
