@@ -30,6 +30,7 @@ COMMANDS = {
     "view": "Show a run step by step, or write it as one HTML page.",
     "compare": "Say whether two evaluations differ by more than chance.",
     "report": "Write the reports of an evaluation, one HTML page among them.",
+    "fork": "Go another way from a step of a run: another model, prompt, tools or message.",
     "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
     "image": "Build a sandbox image without any image registry.",
