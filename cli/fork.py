@@ -12,7 +12,7 @@ from ostro.cli.options import examples, output_option, settings_flags, settings_
 CHANGEABLE = (
     "model", "endpoint", "price", "temperature", "tools", "max_tokens", "steps", "budget", "time", "tokens"
 )  # fmt: skip
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(
