@@ -46,6 +46,10 @@ UNITTEST_PARTS = (
     ("unittest.result", "TestResult.addFailure"),
     ("unittest.result", "TestResult.addError"),
     ("unittest.result", "TestResult.wasSuccessful"),
+    ("unittest.runner", "TextTestResult.addSuccess"),
+    ("unittest.runner", "TextTestResult.addFailure"),
+    ("unittest.runner", "TextTestResult.addError"),
+    ("unittest.runner", "TextTestResult.addSkip"),
 )
 NOT_FITTING = (AttributeError, AssertionError, ImportError, KeyError, RuntimeError, TypeError, ValueError)
 """What another version of a runner may raise at our canary; that is no evidence of anything."""
