@@ -21,7 +21,7 @@ from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.report import facts, headline, read_text
 from ostro.benchmarks.results import InstanceResult
-from ostro.benchmarks.store import DATASET, HTML, PATCH, TEST_LOG, Run, logs_of, write_whole
+from ostro.benchmarks.store import DATASET, HTML, PATCH, TEST_LOG, Run, logs_of, write_text
 from ostro.benchmarks.summary import Summary, summarise
 
 CUTS = (20_000, 8_000, 3_000, 1_200, 500, 200)
@@ -63,7 +63,7 @@ def write_page(run: Run, summary: Summary | None = None) -> Path:
         OSError: it cannot be written.
     """
     path = run.folder / HTML
-    write_whole(path, evaluation_page(run, summary or summarise(run.manifest, run.results)))
+    write_text(path, evaluation_page(run, summary or summarise(run.manifest, run.results)))
     return path
 
 

@@ -24,7 +24,7 @@ from ostro.benchmarks.store import (
     PREDICTIONS,
     RESULTS,
     Run,
-    write_whole,
+    write_text,
 )
 from ostro.benchmarks.summary import Rate, Summary, summarise
 
@@ -53,7 +53,7 @@ def write_report(run: Run, summary: Summary) -> list[Path]:
     for sample in range(2, run.manifest.samples + 1):
         documents[f"{Path(PREDICTIONS).stem}@{sample}.jsonl"] = predictions(run, sample)
     for name, text in documents.items():
-        write_whole(run.folder / name, text)
+        write_text(run.folder / name, text)
     return [run.folder / name for name in documents]
 
 
@@ -155,7 +155,8 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
     yield f"Dataset {_cell(manifest.dataset)}, sha256 {manifest.dataset_sha256[:16]}."
     if manifest.model:
-        yield f"Model {_cell(manifest.model)} at {_cell(manifest.endpoint)}, prompt {manifest.prompt_sha256[:16]}."
+        at = f" at {_cell(manifest.endpoint)}" if manifest.endpoint else ""
+        yield f"Model {_cell(manifest.model)}{at}, prompt {manifest.prompt_sha256[:16]}."
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
 
 

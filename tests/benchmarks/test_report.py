@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Tokens
 from ostro.benchmarks.report import facts, headline, junit, markdown, predictions, results_json
 from ostro.benchmarks.results import InstanceResult, Status
-from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_whole
+from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_text
 from ostro.benchmarks.summary import summarise
 from ostro.cli.main import cli
 from tests.benchmarks.made_runs import make_run, manifest, result, save
@@ -194,12 +195,12 @@ def test_read_run_of_ids_that_look_like_samples_keeps_them_apart(tmp_path: Path)
 
 def test_write_whole_on_a_disk_that_is_full_keeps_the_old_content_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
-    write_whole(path, "old")
+    write_text(path, "old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
-            write_whole(path, "new" * 1000)
+        with pytest.raises(StorageError, match="File too large"):
+            write_text(path, "new" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_text() == "old"
