@@ -7,8 +7,6 @@ neither way. Behind `ostro grade` and `ostro validate`.
 from __future__ import annotations
 
 import hashlib
-import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -22,10 +20,11 @@ from ostro.agent.version import ostro_version
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts
 from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
-from ostro.benchmarks.store import DATASET, GRADE, MANIFEST, PATCH, RESULT, instance_folder, write_whole
+from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
 from ostro.sandbox.protocol import SandboxError
 
 TRIES = 3
@@ -137,9 +136,7 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         folder=str(place.folder_of(instance).relative_to(place.folder)),
     )
     folder = place.folder_of(instance)
-    if report is not None:
-        write_whole(folder / GRADE, report.model_dump_json(indent=1) + "\n")
-    write_whole(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+    write_text(folder / RESULT, result.model_dump_json(indent=1) + "\n")
     return result
 
 
@@ -167,29 +164,20 @@ def manifest_of(
     kind: Literal["grade", "validate"], dataset: str, instances: Sequence[Instance], place: Place, model: str = ""
 ) -> RunManifest:
     """Return what a reader needs to repeat this run."""
-    rows = {one.instance_id: one for one in instances}
-    digest = hashlib.sha256("".join(rows[name].model_dump_json(by_alias=True) for name in sorted(rows)).encode())
     return RunManifest(
         kind=kind,
         run_id=place.folder.name,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         ostro_version=ostro_version(),
         dataset=dataset,
-        dataset_sha256=digest.hexdigest(),
+        dataset_sha256=dataset_digest(instances),
         instances=len(instances),
-        instance_ids=tuple(rows),
+        instance_ids=tuple(one.instance_id for one in instances),
         model=model,
         sandbox=place.flavour,
-        host={"cpus": os.cpu_count() or 1, "machine": platform.machine(), "kernel": platform.release()},
+        host=host_facts(),
         config={"timeout_s": place.timeout_s, "base_image": place.base_image},
     )
-
-
-def leave_manifest(manifest: RunManifest, instances: Sequence[Instance], folder: Path) -> None:
-    """Write the manifest and the rows into a run's folder."""
-    write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    rows = (one.model_dump_json(by_alias=True, exclude_none=True) for one in instances)
-    write_whole(folder / DATASET, "\n".join(rows) + "\n")
 
 
 def counted(results: Iterable[InstanceResult]) -> dict[str, int]:

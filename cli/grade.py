@@ -78,8 +78,9 @@ def command(
     tests run. The rate's denominator is every task asked for. Ends with 0, with 9 below --fail-under, with 5 when a
     sandbox or an environment failed.
     """
-    from ostro.benchmarks.batch import grade_all, leave_manifest, manifest_of
+    from ostro.benchmarks.batch import grade_all, manifest_of
     from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.manifest import leave_manifest
     from ostro.benchmarks.predictions import read_predictions
 
     instances = choose(read_instances(tasks), only)

@@ -28,6 +28,7 @@ COMMANDS = {
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
     "view": "Show a run step by step, or write it as one HTML page.",
+    "eval": "Run a model over a task set and grade its patches.",
     "compare": "Say whether two evaluations differ by more than chance.",
     "report": "Write the reports of an evaluation, one HTML page among them.",
     "replay": "Run the recorded replies of a run again and compare what comes back.",

@@ -58,6 +58,7 @@ def test_page_of_a_run_without_anything_to_show_still_says_what_is_missing(tmp_p
     assert '"missing":["two"]' in evaluation_page(run, summarise(run.manifest, run.results))
 
 
+@pytest.mark.slow
 def test_page_of_a_hundred_instances_stays_below_two_megabytes(tmp_path: Path) -> None:
     folder = copy_instances(make_run(tmp_path / "run", 12, output_lines=400), 100)
     raw = sum(path.stat().st_size for path in folder.rglob(TRAJECTORY))
@@ -91,6 +92,7 @@ def shown_ids(page: Page) -> list[str]:
 
 
 in_browser = pytest.mark.slow
+"""Needs Chromium, which `make test` does not ask for."""
 
 
 @in_browser
@@ -333,11 +335,13 @@ def test_page_of_a_damaged_log_shows_what_comes_before_and_names_the_damage(page
 def test_page_of_a_single_run_shows_it_at_once(page: Page, tmp_path: Path) -> None:
     log = tmp_path / "20250601-abcd" / TRAJECTORY
     write_log(log, [started("total() is one too high", "t"), planned(0, "I look.", [("bash", {"command": "ls"})])])
+    (log.parent / PATCH).write_text("diff --git a/a.py b/a.py\n@@ -1 +1 @@\n-old\n+new\n")
     file = tmp_path / "run.html"
     file.write_text(run_page(log.parent, [log], None))
     page.open(file.as_uri())
     assert "20250601-abcd" in page.text("h1")
     assert "unfinished" in page.text("h1")
+    assert page.texts(".diff .code") == ["…", "old", "new"]
     assert "total() is one too high" in page.text(".top")
-    assert "No observation: the run ended while the call ran." in page.text("#steps")
+    assert "No observation: the run ended before or while the call ran." in page.text("#steps")
     assert page.problems == []
