@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     max_tokens: int = Field(DEFAULT_MAX_TOKENS, ge=16, description="Longest single reply, tokens.")
     stream: bool = Field(True, description="Stream replies, so that a stalled one is noticed early.")
     vision: bool = Field(True, description="Show images of the issue to a model with vision.")
+    tools: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="Tools that the model gets, separated by commas; all by default, `submit` always."
+    )
 
     steps: int = Field(DEFAULT_STEPS, ge=1, description="Most model replies in one attempt.")
     budget: float = Field(
@@ -121,6 +124,11 @@ class Settings(BaseSettings):
         if odd:
             raise ValueError(f"no rule {odd[0]!r} can be set; there are {', '.join(ADJUSTABLE)}")
         return levels
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _split_tools(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("setup", mode="before")
     @classmethod

@@ -11,24 +11,26 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ostro.agent.errors import OstroError
+from ostro.agent.version import ostro_version
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts
 from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Environment, Flavour
-from ostro.benchmarks.results import GradeReport, InstanceResult
+from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
+from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
 from ostro.sandbox.protocol import SandboxError
 
 TRIES = 3
 """How often an instance is tried whose sandbox or environment fails."""
 
 PREDICTED, NOT_PREDICTED = "prediction", "not_predicted"
-INSTANCES = "instances"
-PATCH_NAME = "patch.diff"
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ class Place:
 
     def folder_of(self, instance: Instance) -> Path:
         """Return the folder of an instance."""
-        return self.folder / INSTANCES / instance.instance_id
+        return instance_folder(self.folder, instance.instance_id)
 
 
 def choose_flavour(choice: str) -> Flavour:
@@ -122,7 +124,7 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         report = nothing_to_grade(instance)
     else:
         report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
-    return InstanceResult(
+    result = InstanceResult(
         instance_id=instance.instance_id,
         ending=PREDICTED if prediction else NOT_PREDICTED,
         grade=report,
@@ -131,14 +133,17 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         seconds=round(time.monotonic() - started, 3),
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
         patch_bytes=len(patch),
-        folder=f"{INSTANCES}/{instance.instance_id}",
+        folder=str(place.folder_of(instance).relative_to(place.folder)),
     )
+    folder = place.folder_of(instance)
+    write_text(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+    return result
 
 
 def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
     folder = place.folder_of(instance)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PATCH_NAME).write_bytes(patch)
+    (folder / PATCH).write_bytes(patch)
     return grade(instance, place.environment(instance), patch, folder, timeout_s=place.timeout_s)
 
 
@@ -153,6 +158,26 @@ def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | Non
         except OstroError as error:  # the row or its environment: trying again would not change it
             return None, f"{error.kind}: {error}", number
     return None, said, TRIES
+
+
+def manifest_of(
+    kind: Literal["grade", "validate"], dataset: str, instances: Sequence[Instance], place: Place, model: str = ""
+) -> RunManifest:
+    """Return what a reader needs to repeat this run."""
+    return RunManifest(
+        kind=kind,
+        run_id=place.folder.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ostro_version=ostro_version(),
+        dataset=dataset,
+        dataset_sha256=dataset_digest(instances),
+        instances=len(instances),
+        instance_ids=tuple(one.instance_id for one in instances),
+        model=model,
+        sandbox=place.flavour,
+        host=host_facts(),
+        config={"timeout_s": place.timeout_s, "base_image": place.base_image},
+    )
 
 
 def counted(results: Iterable[InstanceResult]) -> dict[str, int]:

@@ -6,9 +6,6 @@ that cannot be read is made again. Infrastructure failures are tried again, in t
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,16 +24,17 @@ from ostro.agent.record.lock import RunLock
 from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts, leave_manifest
 from ostro.benchmarks.orders import Policy, WorkOrder
 from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import InstanceResult, RunManifest
 from ostro.benchmarks.solving import NotFinalError
 from ostro.benchmarks.store import (
-    DATASET,
     MANIFEST,
     RESULT,
     Run,
     instance_folder,
+    read_manifest,
     read_run,
     write_text,
 )
@@ -221,11 +219,9 @@ def keep_manifest(request: EvalRequest) -> RunManifest:
     path = request.out / MANIFEST
     fresh = manifest_of(request)
     if not path.exists():
-        rows = [instance.model_dump_json(by_alias=True) for instance in request.instances]
-        write_text(request.out / DATASET, "".join(f"{row}\n" for row in rows))
-        write_text(path, fresh.model_dump_json(indent=1) + "\n")
+        leave_manifest(fresh, request.instances, request.out)
         return fresh
-    stands = read_run(request.out).manifest
+    stands = read_manifest(request.out)
     for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):
         old, new = getattr(stands, name), getattr(fresh, name)
         if old != new:
@@ -258,15 +254,9 @@ def manifest_of(request: EvalRequest) -> RunManifest:
         prompt_sha256=prompts_digest(),
         sandbox=request.flavour,
         seed=settings.seed,
-        host={"system": platform.platform(), "python": platform.python_version()},
+        host=host_facts(),
         config=settings.model_dump(mode="json", exclude={"home"}),
     )
-
-
-def dataset_digest(instances: Sequence[Instance]) -> str:
-    """Return a digest of the rows, whatever order they came in."""
-    rows = sorted(json.dumps(one.model_dump(mode="json", by_alias=True), sort_keys=True) for one in instances)
-    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_final(result: InstanceResult | None) -> bool:

@@ -78,8 +78,9 @@ def command(
     tests run. The rate's denominator is every task asked for. Ends with 0, with 9 below --fail-under, with 5 when a
     sandbox or an environment failed.
     """
-    from ostro.benchmarks.batch import grade_all
+    from ostro.benchmarks.batch import grade_all, manifest_of
     from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.manifest import leave_manifest
     from ostro.benchmarks.predictions import read_predictions
 
     instances = choose(read_instances(tasks), only)
@@ -91,9 +92,11 @@ def command(
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-graded-")))
         place = place_of(sandbox, base_image, folder, timeout)
+        model = next((one.model_name_or_path for one in found.by_id.values()), "")
+        leave_manifest(manifest_of("grade", tasks, instances, place, model), instances, folder)
         results = grade_all(instances, found, place, workers=workers, done=_tell)
         if out is not None:
-            _keep(out, results)
+            _report(out)
     return _finish(results, out, fail_under, output)
 
 
@@ -110,11 +113,16 @@ def _tell(result: InstanceResult) -> None:
     click.echo(f"{result.instance_id}: {result.status}{f' ({why})' if why else ''}", err=True)
 
 
-def _keep(out: Path, results: Sequence[InstanceResult]) -> None:
-    for one in results:
-        folder = out / one.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").write_text(one.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def _report(folder: Path) -> None:
+    from ostro.benchmarks.html_report import write_page
+    from ostro.benchmarks.report import write_report
+    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.summary import summarise
+
+    run = read_run(folder)
+    summary = summarise(run.manifest, run.results)
+    write_report(run, summary)
+    write_page(run, summary)
 
 
 def _finish(results: Sequence[InstanceResult], out: Path | None, fail_under: float | None, output: str) -> int:
