@@ -168,7 +168,8 @@ def _with_patch(outcome: Outcome, patch: bytes) -> Outcome:
 
 def outcome_of_error(error: OstroError | SandboxError) -> Outcome:
     """Return the ending that an exception of either tree means."""
-    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend)
+    checks = error.checks if isinstance(error, PreflightError) else ()
+    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend, checks=checks)
     return Outcome(ending=_ending_of(error), reason=str(error), error=report)
 
 

@@ -30,6 +30,7 @@ from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
+from ostro.agent.toolset import toolset_of
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.host_git import Base, open_base
 from ostro.sandbox.protocol import RepositoryError, Sandbox, SandboxSpec
@@ -197,6 +198,7 @@ def prepare(
     folder: RunFolder,
     say: Callable[[str], None],
     earlier: Mapping[int, State] | None = None,
+    purse: Purse | None = None,
 ) -> Prepared:
     """Check the input, connect to the model, make the environment ready.
 
@@ -207,6 +209,7 @@ def prepare(
         folder: of the run.
         say: told what takes time.
         earlier: what ended processes left of the run's attempts.
+        purse: the common purse of a batch.
 
     Raises:
         RepositoryError, UsageError: the input cannot be used.
@@ -217,6 +220,7 @@ def prepare(
     found = inspect_repository(repository)
     base = _base_of(states, folder)
     target = resolve(settings.model, settings.endpoint, settings.price)
+    toolset_of(settings, target.model)  # a wrong name is told before anything is made
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
     model = ModelClient(
@@ -230,9 +234,9 @@ def prepare(
     model.warm()
     workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
     environment = workshop.environment
-    purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens)
+    own_purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens, common=purse)
     for state in states.values():
-        purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
+        own_purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
     return Prepared(
         folder=folder,
         repository=found,
@@ -243,7 +247,7 @@ def prepare(
         retries=retries,
         redact=redact,
         workshop=workshop,
-        purse=purse,
+        purse=own_purse,
         deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
@@ -259,14 +263,13 @@ def _base_of(states: Mapping[int, State], folder: RunFolder) -> Base | None:
     if started is None:
         folder.discard_base()
         return None
+    path, mend = folder.path / BASE_GIT, "The run cannot go on; start a new one."
+    if not path.is_dir():
+        raise StorageError(f"{path}, the base of the run, is missing", kind="damaged", mend=mend)
     try:
-        return open_base(folder.path / BASE_GIT, source_commit=started.base_commit)
+        return open_base(path, source_commit=started.base_commit)
     except RepositoryError as error:
-        raise StorageError(
-            f"{folder.path / BASE_GIT}, the base of the run, is missing or broken: {error}",
-            kind="damaged",
-            mend="The run cannot go on; start a new one.",
-        ) from error
+        raise StorageError(f"{path}, the base of the run, is broken: {error}", kind="damaged", mend=mend) from error
 
 
 def _same_sandbox(settings: Settings, states: Mapping[int, State]) -> Settings:

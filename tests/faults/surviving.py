@@ -103,6 +103,11 @@ class Life:
         assert code == 0, said + self.output.read_text()
         return RunReport.model_validate(json.loads(self.output.read_text()))
 
+    def lines(self) -> int:
+        """Return how many lines the log has."""
+        log = self.folder / "trajectory.jsonl"
+        return log.read_bytes().count(b"\n") if log.exists() else 0
+
     def events(self, attempt: int = 1) -> list[Event]:
         """Return what the log holds."""
         folder = self.folder if attempt == 1 else self.folder / f"attempt-{attempt}"
