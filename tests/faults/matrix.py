@@ -1,7 +1,7 @@
 """The fault matrix (matrix.toml) with the verdict of a run of its tests: what `make faults` prints.
 
-A pytest plugin, `-p tests.faults.matrix`. A row whose tests were all skipped or left out is `not run`; a row without
-any test is `missing`, and fails the command.
+A pytest plugin, `-p tests.faults.matrix`, that leaves out every test which belongs to no row. A row whose tests were
+all skipped or left out is `not run`; a row without any test is `missing`, and fails the command.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items[:] = [item for item in items if ids_of(item.nodeid)]
     config.stash[_MATRIX].add(item.nodeid for item in items)
 
 
