@@ -168,7 +168,8 @@ def _with_patch(outcome: Outcome, patch: bytes) -> Outcome:
 
 def outcome_of_error(error: OstroError | SandboxError) -> Outcome:
     """Return the ending that an exception of either tree means."""
-    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend)
+    checks = error.checks if isinstance(error, PreflightError) else ()
+    report = ErrorReport(kind=error.kind, message=str(error), mend=error.mend, checks=checks)
     return Outcome(ending=_ending_of(error), reason=str(error), error=report)
 
 
@@ -176,7 +177,11 @@ def _ending_of(error: OstroError | SandboxError) -> Ending:
     if isinstance(error, ModelError):
         return Ending.CONTEXT_LIMIT if error.model_kind == "overflow" else Ending.MODEL_ERROR
     if isinstance(error, SandboxError):
-        by_kind = {"workspace_lost": Ending.WORKSPACE_LOST, "disk_full": Ending.DISK_FULL}
+        by_kind = {
+            "workspace_lost": Ending.WORKSPACE_LOST,
+            "disk_full": Ending.DISK_FULL,
+            "storage": Ending.STORAGE_ERROR,
+        }
         return by_kind.get(error.kind, Ending.SANDBOX_ERROR)
     if isinstance(error, StorageError):
         return Ending.DISK_FULL if error.kind == "disk_full" else Ending.STORAGE_ERROR

@@ -16,12 +16,17 @@ from ostro.agent.outcome import Ending, Outcome, Tokens
 
 @dataclass
 class Purse:
-    """Dollars and tokens shared between threads. None means no limit."""
+    """Dollars and tokens shared between threads. None means no limit.
+
+    Attributes:
+        common: the purse of a batch, from which this one's spending is taken too.
+    """
 
     budget_usd: float | None
     token_limit: int | None = None
     spent_usd: float = 0.0
     spent_tokens: int = 0
+    common: Purse | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def draw(self, cost_usd: float, tokens: int) -> None:
@@ -29,6 +34,8 @@ class Purse:
         with self._lock:
             self.spent_usd += cost_usd
             self.spent_tokens += tokens
+        if self.common is not None:
+            self.common.draw(cost_usd, tokens)
 
     def exhausted(self) -> Outcome | None:
         """Return the outcome that an empty purse means."""
@@ -39,7 +46,7 @@ class Purse:
             if self.token_limit is not None and self.spent_tokens >= self.token_limit:
                 reason = f"{self.spent_tokens} tokens used of {self.token_limit}"
                 return Outcome(ending=Ending.TOKEN_LIMIT, reason=reason)
-        return None
+        return self.common.exhausted() if self.common is not None else None
 
 
 @dataclass

@@ -33,7 +33,7 @@ PATIENCE_S = 3.0
 MAX_KEPT_BYTES = 512 * 1024**2
 """Older checkpoints go when all together are larger; the newest two stay."""
 
-FATAL = ("gone", "workspace_lost", "transport", "disk_full")
+FATAL = ("gone", "workspace_lost", "transport", "disk_full", "storage")
 """Kinds of SandboxError that the next call would meet too."""
 
 

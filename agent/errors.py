@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from ostro.agent.checks import Check
+
 ModelErrorKind = Literal[
     "auth",  # 401, 403: no key, a wrong key
     "credit",  # 402, or a text that speaks of balance, quota or a card
@@ -93,9 +95,17 @@ class ModelError(OstroError):
 
 
 class PreflightError(OstroError):
-    """A check before the first token failed: an infrastructure status, never a zero score."""
+    """A check before the first token failed: an infrastructure status, never a zero score.
+
+    Attributes:
+        checks: every check that was made, the failed ones among them.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, mend: str = "", checks: tuple[Check, ...] = ()) -> None:
+        super().__init__(message, kind="preflight_failed", mend=mend)
+        self.checks = checks
 
 
 class StorageError(OstroError):

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ostro.agent.checks import Check
+
 Status = Literal["green", "red", "error", "timeout", "not_run"]
 
 
@@ -93,11 +95,16 @@ class _Frozen(BaseModel):
 
 
 class ErrorReport(_Frozen):
-    """What went wrong, for a machine and for a person."""
+    """What went wrong, for a machine and for a person.
+
+    Attributes:
+        checks: of a failed preflight: every check, those that went well too.
+    """
 
     kind: str
     message: str
     mend: str = ""
+    checks: tuple[Check, ...] = ()
 
 
 class Outcome(_Frozen):

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from ostro.agent.checks import Check, folder_room, room
 from ostro.agent.errors import PreflightError
 from ostro.sandbox.base_files import BaseFiles, read_base
 from ostro.sandbox.detect import Language, detect_language, packages_of
 from ostro.sandbox.host_git import Base
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Completed, Sandbox, SandboxError
-
-CheckStatus = Literal["ok", "warning", "failed", "skipped"]
+from ostro.sandbox.requirements import allows, wanted_version
 
 PROBE_S = 20.0
 COLLECT_S = 60.0
@@ -28,6 +26,8 @@ HOST_BYTES_LEAST = 256 * 1024**2
 HOST_BYTES_GOOD = 2 * 1024**3
 SANDBOX_BYTES_LEAST = 64 * 1024**2
 SANDBOX_BYTES_GOOD = 512 * 1024**2
+
+HOST_MEND = "`ostro clean`, or set OSTRO_HOME to another disk."
 
 NOT_FOUND = (126, 127)
 NO_TESTS = 5
@@ -41,46 +41,34 @@ _PROGRAMS: dict[Language, str] = {"python": "python", "javascript": "node", "go"
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        name: shell, host disk, sandbox disk, git, interpreter, import, tests.
-        detail: one line: what was found.
-        mend: what the user can do, one sentence; empty when it is well.
-    """
-
-    name: str
-    status: CheckStatus
-    detail: str
-    mend: str = ""
-
-
-@dataclass(frozen=True)
 class PreflightReport:
-    """All checks of one sandbox, in the order in which they were made."""
+    """All checks of one sandbox, in the order in which they were made.
+
+    Their names: host disk, sandbox, shell, sandbox disk, git, interpreter, import, tests.
+    """
 
     checks: tuple[Check, ...]
 
     @property
     def failed(self) -> tuple[Check, ...]:
         """The checks that forbid a start."""
-        return tuple(check for check in self.checks if check.status == "failed")
+        return tuple(check for check in self.checks if check.status == "fail")
 
     @property
     def warnings(self) -> tuple[Check, ...]:
         """What should be told and does not forbid a start."""
-        return tuple(check for check in self.checks if check.status == "warning")
+        return tuple(check for check in self.checks if check.status == "warn")
 
     def require(self) -> None:
         """Go on only when nothing failed.
 
         Raises:
-            PreflightError: with the first failed check.
+            PreflightError: with the first failed check, and all of them in its `checks`.
         """
         if self.failed:
-            first = self.failed[0]
-            raise PreflightError(f"{first.name}: {first.detail}", kind="preflight_failed", mend=first.mend)
+            first, *others = self.failed
+            also = f" (failed too: {', '.join(check.name for check in others)})" if others else ""
+            raise PreflightError(f"{first.name}: {first.detail}{also}", mend=first.mend, checks=self.checks)
 
 
 def preflight(
@@ -95,7 +83,10 @@ def preflight(
         folder: the run folder, for the room on its disk.
         configured: the test command was given by the user, so that a missing program is a failure.
     """
-    checks = [_host_disk(folder)]
+    checks = [
+        folder_room("host disk", folder, least=HOST_BYTES_LEAST, good=HOST_BYTES_GOOD, mend=HOST_MEND),
+        _protection(sandbox),
+    ]
     try:
         shell = _shell(sandbox)
         checks.append(shell)
@@ -109,7 +100,7 @@ def preflight(
             ]
             checks.append(_tests(sandbox, test_command or "", configured=configured))
     except SandboxError as error:
-        checks.append(Check("shell", "failed", str(error), error.mend or "Try `ostro doctor`."))
+        checks.append(Check("shell", "fail", str(error), error.mend or "Try `ostro doctor`."))
     return PreflightReport(tuple(checks))
 
 
@@ -117,17 +108,19 @@ def _probe(sandbox: Sandbox, command: str, timeout_s: float = PROBE_S) -> Comple
     return sandbox.run(command, timeout_s=timeout_s, cwd=sandbox.workdir, keep_state=False)
 
 
+def _protection(sandbox: Sandbox) -> Check:
+    """Tell engine and image: a sandbox that could not be had has ended the run before this."""
+    if sandbox.name == "none":
+        return Check("sandbox", "warn", sandbox.description, "Leave --sandbox none out to have one.")
+    return Check("sandbox", "ok", sandbox.description)
+
+
 def _shell(sandbox: Sandbox) -> Check:
     done = _probe(sandbox, "echo $((6 * 7)) && : >/dev/null && cd . && [ -w . ]")
     if done.exit_code == 0 and done.output.text().strip() == "42":
         return Check("shell", "ok", f"{sandbox.name}, {done.duration_s * 1000:.0f} ms")
     said = _last_line(done)
-    return Check("shell", "failed", f"a plain command ended with {done.exit_code}: {said}", "Try `ostro doctor`.")
-
-
-def _host_disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return _room("host disk", str(folder), free, HOST_BYTES_LEAST, HOST_BYTES_GOOD, "`ostro clean`, or set OSTRO_HOME.")
+    return Check("shell", "fail", f"a plain command ended with {done.exit_code}: {said}", "Try `ostro doctor`.")
 
 
 def _sandbox_disk(sandbox: Sandbox) -> Check:
@@ -137,14 +130,7 @@ def _sandbox_disk(sandbox: Sandbox) -> Check:
         return Check("sandbox disk", "skipped", "the image's df does not say")
     free = int(fields[3]) * 1024
     mend = "Free room on the disk of the sandbox's volumes."
-    return _room("sandbox disk", sandbox.workdir, free, SANDBOX_BYTES_LEAST, SANDBOX_BYTES_GOOD, mend)
-
-
-def _room(name: str, where: str, free: int, least: int, good: int, mend: str) -> Check:
-    detail = f"{free // 1024**2} MiB free at {where}"
-    if free >= good:
-        return Check(name, "ok", detail)
-    return Check(name, "failed" if free < least else "warning", detail, mend)
+    return room("sandbox disk", sandbox.workdir, free, least=SANDBOX_BYTES_LEAST, good=SANDBOX_BYTES_GOOD, mend=mend)
 
 
 def _git(sandbox: Sandbox, base: Base) -> Check:
@@ -154,12 +140,12 @@ def _git(sandbox: Sandbox, base: Base) -> Check:
     done = _probe(sandbox, "git rev-parse HEAD && git diff --name-only HEAD")
     head, *changed = done.output.text().strip().splitlines() or [""]
     if done.exit_code != 0:
-        return Check("git", "failed", f"git does not work in the workspace: {_last_line(done)}", "Try another image.")
+        return Check("git", "fail", f"git does not work in the workspace: {_last_line(done)}", "Try another image.")
     if head != base.commit:
-        return Check("git", "failed", f"the workspace is at {head[:12]}, not at {base.commit[:12]}", "Report this.")
+        return Check("git", "fail", f"the workspace is at {head[:12]}, not at {base.commit[:12]}", "Report this.")
     if changed:
         mend = "Check the line-ending and filter attributes of these files."
-        return Check("git", "failed", f"the fresh workspace differs from its base: {', '.join(changed[:5])}", mend)
+        return Check("git", "fail", f"the fresh workspace differs from its base: {', '.join(changed[:5])}", mend)
     return Check("git", "ok", f"clean at {head[:12]}")
 
 
@@ -174,12 +160,17 @@ def _interpreter(sandbox: Sandbox, files: BaseFiles) -> Check:
     path, _, version = done.output.text().strip().partition("\n")
     if done.exit_code != 0:
         mend = f"Take an image that has {program} (`--image`)."
-        return Check("interpreter", "warning", f"{program} is not on PATH", mend)
+        return Check("interpreter", "warn", f"{program} is not on PATH", mend)
     own = f"{ENVIRONMENT_DIR}/bin/python"
     if language == "python" and path != own and _probe(sandbox, f"[ -x {own} ]").exit_code == 0:
         return Check(
-            "interpreter", "warning", f"python is {path}, not {own}", "Do not set PATH in the sandbox's variables."
+            "interpreter", "warn", f"python is {path}, not {own}", "Do not set PATH in the sandbox's variables."
         )
+    wanted = wanted_version(language, files.tree.text)
+    found = re.search(r"\d+\.\d+", version)
+    if found and wanted and not allows(wanted, found[0]):
+        mend = f"Take an image with the right {program} (`--image`), unless this is what the issue is about."
+        return Check("interpreter", "warn", f"{path} is {version}, the project asks for {wanted}", mend)
     return Check("interpreter", "ok", f"{path}, {version}")
 
 
@@ -193,7 +184,7 @@ def _import(sandbox: Sandbox, files: BaseFiles) -> Check:
     if done.exit_code == 0:
         return Check("import", "ok", ", ".join(packages))
     mend = "Give the missing set-up with `setup` in the configuration, unless this is what the issue is about."
-    return Check("import", "warning", f"import {', '.join(packages)}: {_last_line(done)}", mend)
+    return Check("import", "warn", f"import {', '.join(packages)}: {_last_line(done)}", mend)
 
 
 def _tests(sandbox: Sandbox, command: str, *, configured: bool) -> Check:
@@ -209,11 +200,11 @@ def _tests(sandbox: Sandbox, command: str, *, configured: bool) -> Check:
     missing = done.exit_code in NOT_FOUND or "No module named pytest" in done.output.text()
     if missing:
         mend = "Install pytest with `setup` in the configuration, or name another command with --test."
-        return Check("tests", "failed" if configured else "warning", f"`{command}`: {_last_line(done)}", mend)
+        return Check("tests", "fail" if configured else "warn", f"`{command}`: {_last_line(done)}", mend)
     if done.exit_code == NO_TESTS:
-        return Check("tests", "warning", f"`{command}` collects no test", "Name the right command with --test.")
+        return Check("tests", "warn", f"`{command}` collects no test", "Name the right command with --test.")
     detail = "collecting took too long" if done.timed_out else f"not all tests are collected: {_last_line(done)}"
-    return Check("tests", "warning", detail, "Give the missing set-up, unless this is what the issue is about.")
+    return Check("tests", "warn", detail, "Give the missing set-up, unless this is what the issue is about.")
 
 
 def _last_line(done: Completed) -> str:

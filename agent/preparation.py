@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,12 +24,13 @@ from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.model.catalogue import resolve
 from ostro.agent.model.client import ModelClient, RetryEvent
 from ostro.agent.model.profile import Target, read_key
-from ostro.agent.record.lock import refuse_held
+from ostro.agent.record.lock import RunLock, refuse_held
 from ostro.agent.record.reconstruct import State
 from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
+from ostro.agent.toolset import toolset_of
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.host_git import Base, open_base
 from ostro.sandbox.protocol import RepositoryError, Sandbox, SandboxSpec
@@ -60,6 +62,21 @@ class RunFolder:
         for name in (BASE_GIT, *(path.name for path in self.path.glob("ostro-git-*"))):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Let no other process work on it; a folder of ours that cannot even hold the lock goes again.
+
+        Raises:
+            UsageError, StorageError: see `RunLock`.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(RunLock(self.path))
+            except StorageError:
+                self.discard()
+                raise
+            yield
+
 
 def open_folder(home: Path, out: Path | None) -> RunFolder:
     """Make the run folder: `out`, or a new one named by time and chance below `home/runs`.
@@ -75,15 +92,16 @@ def open_folder(home: Path, out: Path | None) -> RunFolder:
     refuse_held(path)
     if (path / "trajectory.jsonl").exists():
         raise UsageError(f"{path} already holds a run", kind="exists", mend="Choose another folder with --out.")
-    created = not path.exists()
+    folder = RunFolder(path=path, run_id=run_id, created=not path.exists())
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        folder.discard()
         raise storage_error(error, path) from error
-    return RunFolder(path=path, run_id=run_id, created=created)
+    return folder
 
 
 @dataclass
@@ -105,7 +123,8 @@ class Prepared:
     Attributes:
         purse: dollars and tokens of the whole call.
         deadline: monotonic second at which the call must end.
-        earlier: what ended processes left of the attempts, by number.
+        resumed: an earlier process began the run.
+        earlier: what it left of the attempts, by number.
         goes_on: number of the attempt that has ended and is to go on all the same; 0 for none.
         limits: what the user changed when resuming.
     """
@@ -124,6 +143,7 @@ class Prepared:
     test_command: str
     notes: list[str] = field(default_factory=list[str])
     sandbox_name: str = ""
+    resumed: bool = False
     earlier: Mapping[int, State] = field(default_factory=dict[int, State])
     goes_on: int = 0
     limits: dict[str, JsonValue] = field(default_factory=dict[str, JsonValue])
@@ -139,8 +159,17 @@ class Prepared:
         return self.workshop.spec
 
     def open_sandbox(self, label: str, *, online: bool = False, take_over: bool = False) -> Sandbox:
-        """Start a fresh sandbox of the task's environment, the base commit in its workspace."""
-        sandbox = self.workshop.open_sandbox(label, online=online, take_over=take_over)
+        """Start a fresh sandbox of the task's environment, the base commit in its workspace.
+
+        Args:
+            label: tells the sandboxes of the run apart.
+            online: let its commands reach the package registries.
+            take_over: go on in the one that an ended process left under this label, if it survives.
+        """
+        sandbox = self.workshop.open_sandbox(label, online=online, take_over=self.resumed)
+        if sandbox.taken_over and not take_over:
+            sandbox.close()
+            sandbox = self.workshop.open_sandbox(label, online=online)
         self.sandbox_name = sandbox.name
         return sandbox
 
@@ -159,7 +188,7 @@ class Prepared:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.model.close()
-        self.workshop.close()
+        self.workshop.close(thorough=self.resumed)
 
 
 def prepare(
@@ -169,6 +198,7 @@ def prepare(
     folder: RunFolder,
     say: Callable[[str], None],
     earlier: Mapping[int, State] | None = None,
+    purse: Purse | None = None,
 ) -> Prepared:
     """Check the input, connect to the model, make the environment ready.
 
@@ -179,6 +209,7 @@ def prepare(
         folder: of the run.
         say: told what takes time.
         earlier: what ended processes left of the run's attempts.
+        purse: the common purse of a batch.
 
     Raises:
         RepositoryError, UsageError: the input cannot be used.
@@ -189,6 +220,7 @@ def prepare(
     found = inspect_repository(repository)
     base = _base_of(states, folder)
     target = resolve(settings.model, settings.endpoint, settings.price)
+    toolset_of(settings, target.model)  # a wrong name is told before anything is made
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
     model = ModelClient(
@@ -202,9 +234,9 @@ def prepare(
     model.warm()
     workshop = prepare_workshop(found, _same_sandbox(settings, states), folder.path, folder.run_id, say, base)
     environment = workshop.environment
-    purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens)
+    own_purse = Purse(budget_usd=settings.budget, token_limit=settings.tokens, common=purse)
     for state in states.values():
-        purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
+        own_purse.draw(state.spent.purse.spent_usd, state.spent.purse.spent_tokens)
     return Prepared(
         folder=folder,
         repository=found,
@@ -215,10 +247,11 @@ def prepare(
         retries=retries,
         redact=redact,
         workshop=workshop,
-        purse=purse,
+        purse=own_purse,
         deadline=time.monotonic() + settings.time - sum(state.seconds for state in states.values()),
         test_command=settings.test if settings.test is not None else workshop.test,
         notes=[*found.warnings, *environment.notes],
+        resumed=earlier is not None,
         earlier=states,
         sandbox_name=next((state.started.sandbox for state in states.values() if state.started), ""),
     )
@@ -230,14 +263,13 @@ def _base_of(states: Mapping[int, State], folder: RunFolder) -> Base | None:
     if started is None:
         folder.discard_base()
         return None
+    path, mend = folder.path / BASE_GIT, "The run cannot go on; start a new one."
+    if not path.is_dir():
+        raise StorageError(f"{path}, the base of the run, is missing", kind="damaged", mend=mend)
     try:
-        return open_base(folder.path / BASE_GIT, source_commit=started.base_commit)
+        return open_base(path, source_commit=started.base_commit)
     except RepositoryError as error:
-        raise StorageError(
-            f"{folder.path / BASE_GIT}, the base of the run, is missing or broken: {error}",
-            kind="damaged",
-            mend="The run cannot go on; start a new one.",
-        ) from error
+        raise StorageError(f"{path}, the base of the run, is broken: {error}", kind="damaged", mend=mend) from error
 
 
 def _same_sandbox(settings: Settings, states: Mapping[int, State]) -> Settings:

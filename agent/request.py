@@ -23,6 +23,9 @@ SCHEMA = 1
 TestSource = Literal["flag", "config", "detected", "none"]
 
 
+Delivery = Literal["branch", "patch"]
+
+
 class StoredRequest(BaseModel):
     """The content of `request.json`.
 
@@ -31,6 +34,7 @@ class StoredRequest(BaseModel):
         settings: the effective configuration; keys and other secrets are no part of it.
         test_source: where `settings.test` came from.
         warnings: of the front end, for the summary.
+        deliver: what the run ends with, see `agent.session.RunRequest`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -43,6 +47,7 @@ class StoredRequest(BaseModel):
     settings: dict[str, JsonValue]
     test_source: TestSource = "config"
     warnings: tuple[str, ...] = ()
+    deliver: Delivery = "branch"
 
     def configuration(self, **changes: object) -> Settings:
         """Return the settings with `changes`.

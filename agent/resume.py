@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.interruption import interruptible, kept_back
@@ -30,7 +31,11 @@ LIMITS = ("budget", "steps", "time", "tokens")
 
 
 def resume(
-    folder: Path, limits: Mapping[str, JsonValue], listener: Listener | None, say: Callable[[str], None]
+    folder: Path,
+    limits: Mapping[str, JsonValue],
+    listener: Listener | None,
+    say: Callable[[str], None],
+    purse: Purse | None = None,
 ) -> RunReport:
     """Go on with the run in `folder` to its end; one that has ended for good is answered with its report.
 
@@ -39,6 +44,7 @@ def resume(
         limits: those of `LIMITS` that are to be changed.
         listener: told every new event of the trajectory.
         say: told what takes time, and what there is nothing left to do about.
+        purse: the common purse of a batch.
 
     Raises:
         UsageError: the folder holds no run; a limit ended it that is not raised; another process works on it.
@@ -66,6 +72,7 @@ def resume(
                 RunFolder(path=folder, run_id=stored.run_id, created=False),
                 say,
                 earlier=states,
+                purse=purse,
             )
         prepared.goes_on, prepared.limits = goes_on, dict(limits)
         request = RunRequest(
@@ -75,6 +82,8 @@ def resume(
             out=folder,
             test_source=stored.test_source,
             warnings=stored.warnings,
+            deliver=stored.deliver,
+            purse=purse,
         )
         return finish(request, prepared, listener, started)
 

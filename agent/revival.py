@@ -66,7 +66,7 @@ def revive(prepared: Prepared, number: int, state: State, folder: Path) -> Reviv
         SandboxError: none can be had, or the checkpoint cannot be restored.
     """
     saved = next((saved for saved in reversed(state.saved) if (folder / saved.event.path).is_file()), None)
-    sandbox = prepared.open_attempt(number, take_over=number in prepared.earlier)
+    sandbox = prepared.open_attempt(number, take_over=True)
     if sandbox.taken_over and saved is None:
         sandbox.close()  # with whatever the calls did to it since the base
         sandbox = prepared.open_attempt(number)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ostro.agent.attempt import OWN_PATCH_FILE, AttemptResult, outcome_of_error
 from ostro.agent.attempts import run_attempts
+from ostro.agent.budget import Purse
 from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.config import Settings
 from ostro.agent.errors import Interrupted, OstroError, StorageError
@@ -26,10 +27,9 @@ from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
 from ostro.agent.record.attempts_seen import attempts_in
 from ostro.agent.record.files import write_whole
-from ostro.agent.record.lock import RunLock
 from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import TrajectoryWriter
-from ostro.agent.request import REPORT_FILE, StoredRequest, TestSource, write_request
+from ostro.agent.request import REPORT_FILE, Delivery, StoredRequest, TestSource, write_request
 from ostro.agent.task import Task
 from ostro.agent.trouble import typed_trouble
 from ostro.agent.verification import BaseTests, run_tests
@@ -51,6 +51,9 @@ class RunRequest:
         out: the run folder; None for a new one below `settings.home / "runs"`.
         test_source: where `settings.test` came from, for the report.
         warnings: of the front end, for the summary: an ignored configuration key, an issue that was cut.
+        deliver: `branch` publishes, by the patch policy, and tests; `patch` leaves the patch file as it was captured,
+            for a harness that judges it.
+        purse: the common purse of a batch.
     """
 
     repository: Path
@@ -59,6 +62,8 @@ class RunRequest:
     out: Path | None = None
     test_source: TestSource = "config"
     warnings: tuple[str, ...] = ()
+    deliver: Delivery = "branch"
+    purse: Purse | None = None
 
 
 def _quiet(_: str) -> None:
@@ -78,11 +83,11 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
     """
     started = time.monotonic()
     folder = open_folder(request.settings.home, request.out)
-    with kept_back(late=False), RunLock(folder.path):
+    with kept_back(late=False), folder.locked():
         try:
             write_request(folder.path, _stored(request, folder.run_id), Redactor(secrets_of(os.environ)))
             with interruptible():
-                prepared = prepare(request.repository, request.task, request.settings, folder, say)
+                prepared = prepare(request.repository, request.task, request.settings, folder, say, purse=request.purse)
         except BaseException:
             folder.discard()
             raise
@@ -114,6 +119,7 @@ def _stored(request: RunRequest, run_id: str) -> StoredRequest:
         settings=request.settings.model_dump(mode="json"),
         test_source=request.test_source,
         warnings=request.warnings,
+        deliver=request.deliver,
     )
 
 
@@ -173,6 +179,8 @@ class _Run:
         file = prepared.folder.path / PATCH_FILE
         if not best.patch:
             return Published(), best.outcome
+        if self._request.deliver == "patch":
+            return self._keep_patch(best, file)
         own = file.with_name(OWN_PATCH_FILE)  # a resumed run needs the first attempt's patch as it was
         try:
             if best.folder != file.parent and file.exists() and not own.exists():
@@ -198,6 +206,13 @@ class _Run:
             if best.published is None or (best.published.branch, best.published.commit) != (event.branch, event.commit):
                 self._log(best, event)
         return published, best.outcome if published.accepted else _refused(published, best.outcome)
+
+    def _keep_patch(self, best: AttemptResult, file: Path) -> tuple[Published, Outcome]:
+        try:
+            write_whole(file, best.patch)
+        except StorageError as error:
+            return Published(), outcome_of_error(error)
+        return Published(patch=file), best.outcome
 
     def _test_source(self) -> TestSource:
         if not self._prepared.test_command:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import reap
+from ostro.sandbox.reaper import reap, remove_run, remove_tree
 from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
@@ -95,12 +94,19 @@ class Workshop:
         self.proxies.append(proxy)
         return proxy
 
-    def close(self) -> None:
-        """Close the proxies and remove what the sandboxes kept on the host."""
+    def close(self, *, thorough: bool = False) -> None:
+        """Close the proxies and remove what the sandboxes kept on the host.
+
+        Args:
+            thorough: an earlier process worked here too and was killed: remove all that it left.
+        """
         for proxy in self.proxies:
             proxy.close()
         for folder in self.spec.state_dir.glob(f"{self.run_id}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
+        if thorough and self.backend == "docker":
+            with contextlib.suppress(SandboxError):  # it waits for the next start
+                remove_run(self.run_id)
 
 
 def prepare_workshop(

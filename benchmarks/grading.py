@@ -14,11 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostro.agent.errors import PreflightError
 from ostro.benchmarks import consistency, tampering
 from ostro.benchmarks.application import GIT, Applied, apply_patch
 from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.recipe import Environment
-from ostro.benchmarks.results import GradeReport, TestOutcomes
+from ostro.benchmarks.results import GradeReport, TestOutcomes, Verdict
+from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.test_plan import TestPlan, plan_of
 from ostro.benchmarks.testimony import Testimony, WitnessStand
 from ostro.benchmarks.verdict import Reading, normal_newlines, read_log
@@ -29,8 +31,11 @@ from ostro.sandbox.repository import inspect_repository
 
 TEST_TIMEOUT_S = 1800.0
 LOG_BYTES = 32 * 1024 * 1024
-LOG_NAME = "test_output.txt"
 _SCRIPT = "eval.sh"
+
+
+class NotRunnableError(PreflightError):
+    """The environment lacks a program that the instance's tests are run with."""
 
 
 def grade(
@@ -42,25 +47,32 @@ def grade(
         instance: the row.
         environment: where its tests run; a fresh sandbox of it is opened and closed.
         patch: what to judge.
-        folder: takes the test log, `test_output.txt`.
+        folder: takes the test log, `test.log`.
         timeout_s: seconds that the tests may take.
 
     Raises:
         SandboxError: the sandbox failed; that says nothing of the patch.
         InstanceError: the row's own test patch does not fit its base, or the row does not say how to test.
+        NotRunnableError: a program that the row needs is not there.
     """
     plan = plan_of(instance)
+    needs = instance.setup.needs if instance.setup else ()
     folder.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
         open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
     ):
+        if missing := [program for program in needs if not sandbox.has(program)]:
+            raise NotRunnableError(
+                f"{instance.instance_id} is not runnable here: the sandbox has no {', '.join(missing)}",
+                mend="Install it, or name an image that has it.",
+            )
         return Grading(instance, plan, sandbox, folder, timeout_s).judge(patch)
 
 
 def nothing_to_grade(instance: Instance) -> GradeReport:
     """Return the report of an agent that made no patch: no test is run, none counts as passed."""
-    return GradeReport(verdict="empty_patch", **_all_failed(instance))
+    return _unpassed(instance, "empty_patch")
 
 
 def specification(instance: Instance, environment: Environment, scratch: Path) -> SandboxSpec:
@@ -95,15 +107,14 @@ class Grading:
         if patch.strip():
             applied = self._apply(patch, text)
             if not applied.by:
-                why = f"the patch does not apply: {applied.problem}"
-                return GradeReport(verdict="patch_failed", findings=(why,), **_all_failed(self.instance))
+                return _unpassed(self.instance, "patch_failed", f"the patch does not apply: {applied.problem}")
             restored = self._restore_infrastructure(text)
         self._restore(self._test_files())
         if not self.plan.script:
             self._apply_tests()
         done, testimony = self._run()
         log = done.output.text()
-        (self.folder / LOG_NAME).write_text(log, encoding="utf-8")
+        (self.folder / TEST_LOG).write_text(log, encoding="utf-8")
         if done.timed_out:
             return self._timed_out(done, applied, restored)
         reading, exit_code = self._read(log, done.exit_code)
@@ -123,7 +134,7 @@ class Grading:
             duration_s=round(done.duration_s, 3),
             findings=(*findings, *applied.remarks),
             restored=restored,
-            log=LOG_NAME,
+            log=TEST_LOG,
         )
 
     def _apply(self, patch: bytes, text: str) -> Applied:
@@ -196,20 +207,22 @@ class Grading:
         return reading, exit_code if code is None else code
 
     def _timed_out(self, done: Completed, applied: Applied, restored: tuple[str, ...]) -> GradeReport:
-        return GradeReport(
-            verdict="test_timeout",
-            applied_by=applied.by,
-            exit_code=done.exit_code,
-            duration_s=round(done.duration_s, 3),
-            findings=(f"the tests did not end within {self.timeout_s:.0f} s",),
-            restored=restored,
-            log=LOG_NAME,
-            **_all_failed(self.instance),
+        why = f"the tests did not end within {self.timeout_s:.0f} s"
+        return _unpassed(self.instance, "test_timeout", why).model_copy(
+            update={
+                "applied_by": applied.by,
+                "exit_code": done.exit_code,
+                "duration_s": round(done.duration_s, 3),
+                "restored": restored,
+                "log": TEST_LOG,
+            }
         )
 
 
-def _all_failed(instance: Instance) -> dict[str, TestOutcomes]:
-    return {
-        "fail_to_pass": TestOutcomes(failure=instance.fail_to_pass),
-        "pass_to_pass": TestOutcomes(failure=instance.pass_to_pass),
-    }
+def _unpassed(instance: Instance, verdict: Verdict, *findings: str) -> GradeReport:
+    return GradeReport(
+        verdict=verdict,
+        findings=findings,
+        fail_to_pass=TestOutcomes(failure=instance.fail_to_pass),
+        pass_to_pass=TestOutcomes(failure=instance.pass_to_pass),
+    )

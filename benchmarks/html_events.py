@@ -19,7 +19,6 @@ from ostro.agent.record.events import (
     Ended,
     Event,
     Forked,
-    Observed,
     Planned,
     Resumed,
     RunStarted,
@@ -29,10 +28,11 @@ from ostro.agent.record.trajectory import TrajectoryError, read_events
 KEPT_SHARE = 2 / 3
 """How much of a cut text is taken from its beginning; the rest is its end."""
 
+LINE_CHARS = 80
+
 LEFT_OUT: Mapping[str, set[str]] = {
     "run_started": {"config", "messages", "task", "sampling", "tools_sha256", "schema_version"},
     "planned": {"calls", "raw_calls"},
-    "called": {"call"},
     "observed": {"data", "state"},
     "compacted": {"masked"},
     "resumed": {"limits"},
@@ -79,9 +79,8 @@ def trajectory(log: Path, texts: Texts) -> dict[str, JsonValue]:
         events.extend(read_events(log))
     except TrajectoryError as error:
         problem = str(error).replace(str(log), log.name)
-    observed = {event.call_id for event in events if isinstance(event, Observed)}
-    seen = [event for event in events if not isinstance(event, Called) or event.call.id not in observed]
-    return {"name": log.parent.name, "problem": problem, "events": [shown(event, texts) for event in seen]}
+    seen = [shown(event, texts) for event in events if not isinstance(event, Called)]  # its call stands in `planned`
+    return {"name": log.parent.name, "problem": problem, "events": [*seen]}
 
 
 def shown(event: Event, texts: Texts) -> dict[str, JsonValue]:
@@ -104,8 +103,6 @@ def _special(event: Event, texts: Texts) -> dict[str, JsonValue]:
             raw = event.raw_calls if event.repairs else ()
             special["calls"] = [_call(call, texts) for call in event.calls]
             special["received"] = [{"name": call.name, "text": texts.cut(_text(call.arguments))} for call in raw]
-        case Called():
-            special["calls"] = [_call(event.call, texts)]
         case Compacted():
             special["masked"] = len(event.masked)
         case Resumed():
@@ -134,4 +131,8 @@ def _call(call: ToolCall, texts: Texts) -> JsonValue:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Return a value as a person reads it: over several lines where one would be long."""
+    if isinstance(value, str):
+        return value
+    line = json.dumps(value, ensure_ascii=False)
+    return line if len(line) <= LINE_CHARS else json.dumps(value, ensure_ascii=False, indent=2)

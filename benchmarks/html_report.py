@@ -17,10 +17,11 @@ from ostro.agent.record.events import Ended, Planned, RunStarted
 from ostro.agent.record.trajectory import TrajectoryError, read_events
 from ostro.benchmarks.html_events import Texts, trajectory
 from ostro.benchmarks.html_page import packed, render
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.report import facts, headline, read_text
 from ostro.benchmarks.results import InstanceResult
-from ostro.benchmarks.store import DATASET, HTML, PATCH, TEST_LOG, Run, logs_of, write_whole
+from ostro.benchmarks.store import DATASET, HTML, PATCH, TEST_LOG, Run, logs_of, write_text
 from ostro.benchmarks.summary import Summary, summarise
 
 CUTS = (20_000, 8_000, 3_000, 1_200, 500, 200)
@@ -62,7 +63,7 @@ def write_page(run: Run, summary: Summary | None = None) -> Path:
         OSError: it cannot be written.
     """
     path = run.folder / HTML
-    write_whole(path, evaluation_page(run, summary or summarise(run.manifest, run.results)))
+    write_text(path, evaluation_page(run, summary or summarise(run.manifest, run.results)))
     return path
 
 
@@ -86,25 +87,30 @@ def evaluation_page(run: Run, summary: Summary) -> str:
 def run_page(folder: Path, logs: Sequence[Path], report: RunReport | None) -> str:
     """Return the page of a single run; `report` is None where the run works still or was killed."""
     row = _row_of_logs(folder.name, logs)
-    patch = ""
+    patch = read_text(folder / PATCH)
     if report is not None:
         tokens = report.tokens.input + report.tokens.output
         row |= {"ending": report.outcome.value, "steps": report.steps, "tokens": tokens}
         row |= {"cost": report.cost_usd, "seconds": report.seconds}
-        patch = read_text(Path(report.patch)) if report.patch else ""
+        patch = patch or (read_text(Path(report.patch)) if report.patch else "")
     overview: dict[str, JsonValue] = {"title": folder.name, "single": True}
     return _page(folder.name, overview, [Shown(row=row, logs=logs, folder=folder.name, patch=patch)])
 
 
 def _page(title: str, overview: dict[str, JsonValue], shown: Sequence[Shown]) -> str:
     budget = max(PAGE_BYTES, INSTANCE_BYTES * len(shown))
-    for limit in CUTS:
-        texts = Texts(limit)
-        chunks = [packed(_detail(one, texts)) for one in shown]
+    texts, chunks = _cut(shown, CUTS[0])
+    for limit in CUTS[1:]:
         if sum(map(len, chunks)) <= budget:
             break
+        texts, chunks = _cut(shown, limit)
     overview |= {"rows": [dict(one.row) for one in shown], "shared": [*texts.shared], "cut": texts.limit}
     return render(f"Ostro: {title}", overview, chunks)
+
+
+def _cut(shown: Sequence[Shown], limit: int) -> tuple[Texts, list[str]]:
+    texts = Texts(limit)
+    return texts, [packed(_detail(one, texts)) for one in shown]
 
 
 def _detail(one: Shown, texts: Texts) -> JsonValue:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
 from ostro.benchmarks.store import (
@@ -23,7 +24,7 @@ from ostro.benchmarks.store import (
     PREDICTIONS,
     RESULTS,
     Run,
-    write_whole,
+    write_text,
 )
 from ostro.benchmarks.summary import Rate, Summary, summarise
 
@@ -52,7 +53,7 @@ def write_report(run: Run, summary: Summary) -> list[Path]:
     for sample in range(2, run.manifest.samples + 1):
         documents[f"{Path(PREDICTIONS).stem}@{sample}.jsonl"] = predictions(run, sample)
     for name, text in documents.items():
-        write_whole(run.folder / name, text)
+        write_text(run.folder / name, text)
     return [run.folder / name for name in documents]
 
 
@@ -84,11 +85,11 @@ def predictions(run: Run, sample: int = 1) -> str:
     name = run.manifest.model or run.manifest.run_id
     lines = [
         json.dumps(
-            {
-                "instance_id": result.instance_id,
-                "model_name_or_path": name,
-                "model_patch": read_text(run.folder / result.folder / PATCH),
-            }
+            Prediction(
+                instance_id=result.instance_id,
+                model_name_or_path=name,
+                model_patch=read_text(run.folder / result.folder / PATCH),
+            ).model_dump()
         )
         for result in run.results
         if result.sample == sample and result.status not in ("infra", "not_final")
@@ -154,7 +155,8 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
     yield f"Dataset {_cell(manifest.dataset)}, sha256 {manifest.dataset_sha256[:16]}."
     if manifest.model:
-        yield f"Model {_cell(manifest.model)} at {_cell(manifest.endpoint)}, prompt {manifest.prompt_sha256[:16]}."
+        at = f" at {_cell(manifest.endpoint)}" if manifest.endpoint else ""
+        yield f"Model {_cell(manifest.model)}{at}, prompt {manifest.prompt_sha256[:16]}."
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
 
 

@@ -73,6 +73,7 @@ class InstanceResult(_Frozen):
         ending: the outcome of the run (agent/outcome.Ending), or `prediction` where another agent made the patch.
         grade: None until graded, and for an infrastructure failure.
         infra: what failed of ours or the machine's; "" for none. Such a result is retried and never counted silently.
+        infra_kind: short name of that failure, of the agent's or the sandbox's errors, or `crash`.
         tries: how often the instance was run, infrastructure failures included.
         folder: of the instance, relative to the run's folder; holds trajectory.jsonl, patch.diff, report.json.
         flagged: reason of a quarantine by `validate`: flaky or broken; "" for none.
@@ -83,6 +84,7 @@ class InstanceResult(_Frozen):
     ending: str
     grade: GradeReport | None = None
     infra: str = ""
+    infra_kind: str = ""
     tries: int = 1
     steps: int = 0
     tokens: Tokens = Tokens()

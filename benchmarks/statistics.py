@@ -95,7 +95,7 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     """
     flips = gained + lost
     tail = sum(math.comb(flips, count) for count in range(min(gained, lost) + 1))
-    return min(1.0, tail / 2 ** (flips - 1)) if flips else 1.0
+    return min(1.0, float(2 * tail / 2**flips))
 
 
 def paired_difference(gained: float, lost: float, pairs: int, confidence: float = CONFIDENCE) -> Interval:

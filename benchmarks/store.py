@@ -5,16 +5,15 @@
     RUN/predictions.jsonl                    the patches in SWE-bench's format
     RUN/results.json, report.md, junit.xml, report.html
     RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
-    RUN/instances/ID[@SAMPLE]/               trajectory.jsonl, patch.diff, test.log, report.json (GradeReport)
+    RUN/instances/ID[@SAMPLE]/               patch.diff, and test.log of the grading
+    RUN/instances/ID[@SAMPLE]/run/           the agent's run folder: trajectory.jsonl and all
 
-A file that is read back is written whole or not at all (`write_whole`), so that a crash leaves no half of one.
+A file that is read back is written whole or not at all (`write_text`), so that a crash leaves no half of one.
 `@` stands in no instance id, so no sample's folder can be taken for another instance's.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ostro.agent.errors import UsageError
+from ostro.agent.record.files import write_whole
+from ostro.agent.record.trajectory import storage_error
 from ostro.benchmarks.results import InstanceResult, RunManifest
 
 MANIFEST = "manifest.json"
@@ -38,7 +39,7 @@ RESULT = "result.json"
 TRAJECTORY = "trajectory.jsonl"
 PATCH = "patch.diff"
 TEST_LOG = "test.log"
-GRADE = "report.json"
+AGENT_RUN = "run"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -72,37 +73,39 @@ def read_run(folder: Path) -> Run:
     Raises:
         UsageError: it is not the folder of an evaluation, or a file of it is damaged.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UsageError(f"{folder}: no {MANIFEST}", mend="Name the folder that an evaluation was written to.")
-    manifest = _read(path, RunManifest)
+    manifest = read_manifest(folder)
     results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
     return Run(folder, manifest, tuple(results))
 
 
+def read_manifest(folder: Path) -> RunManifest:
+    """Return what ran, or runs, in a run folder.
+
+    Raises:
+        UsageError: it is not the folder of an evaluation, or its manifest is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UsageError(f"{folder}: no {MANIFEST}", mend="Name the folder that an evaluation was written to.")
+    return _read(path, RunManifest)
+
+
 def logs_of(folder: Path) -> list[Path]:
-    """Return the trajectories of one instance: one, or one for each attempt."""
-    return sorted([*folder.glob(TRAJECTORY), *folder.glob(f"attempt*/{TRAJECTORY}")])
+    """Return the trajectories of one instance's agent: one, or one for each attempt."""
+    return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, and a crash, sees the old content or the new one.
 
     Raises:
-        OSError: it cannot be written; the old content stays.
+        StorageError: it cannot be written; the old content stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    write_whole(path, text.encode("utf-8", "surrogateescape"))
 
 
 def _results(folder: Path) -> Iterator[InstanceResult]:

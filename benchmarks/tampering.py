@@ -57,7 +57,10 @@ _FORGED_IN_CODE: Mapping[str, str] = {
     r"PYTEST_CURRENT_TEST|PYTEST_ADDOPTS|PYTEST_PLUGINS|['\"](_?pytest|unittest)['\"]\s+in\s+sys\.modules": (
         "asks whether tests are running"
     ),
-    r"\b(sys\._getframe|inspect\.(stack|currentframe))\b.*\b(test|pytest|unittest)": "asks who is calling",
+    r"\bsys\._getframe\b|\binspect\.(stack|currentframe)\(": "asks who is calling",
+    r"\b(import|from|require)\b.*[\"'](node:)?(assert|test)(/strict)?[\"']": (
+        "code of the project imports the test runner"
+    ),
     r"\bprocess\.(exit|reallyExit|exitCode|abort)\b": "ends the process of the tests",
     r"\b(os|syscall)\.Exit\(0\)|\bstd::process::exit\(0\)|\bSystem\.exit\(0\)": "ends the process of the tests",
     r"\braise SystemExit\(\s*0?\s*\)|\b(sys\.)?exit\(\s*0?\s*\)$": "ends the process with success",
@@ -126,7 +129,10 @@ def changes_test_settings(path: str, before: str, after: str) -> bool | None:
 
     A file that cannot be read as what it is counts as changed.
     """
-    reader = _SETTINGS.get(PurePosixPath(path).name)
+    name = PurePosixPath(path).name
+    if name == "__init__.py" and is_test(path):
+        return before.strip() != after.strip()  # it runs before the tests of its folder, and may load others
+    reader = _SETTINGS.get(name)
     if reader is None:
         return None
     try:

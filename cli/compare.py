@@ -97,7 +97,9 @@ def _more(count: int) -> Iterator[str]:
 
 
 def _measure(measure: Measure) -> str:
-    name, digits = {"cost_usd": ("cost, $", 4), "seconds": ("seconds", 1)}.get(measure.name, (measure.name, 0))
+    known = {"cost_usd": ("cost, $", 4), "tokens": ("tokens", 0)}
+    name, digits = known.get(measure.name, (measure.name, 1))
+    change = round(measure.median_change, digits) + 0.0  # no minus before a zero
     totals = f"{measure.first_total:>14,.{digits}f}{measure.second_total:>14,.{digits}f}"
     medians = f"{measure.first_median:>16,.{digits}f}{measure.second_median:>16,.{digits}f}"
-    return f"{name:<12}{totals}{medians}{measure.median_change:>+16,.{digits}f}"
+    return f"{name:<12}{totals}{medians}{change:>+16,.{digits}f}"

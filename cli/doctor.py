@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from ostro.agent.checks import Check, CheckStatus, folder_room
 from ostro.cli.options import MODEL_FLAGS, examples, output_option, print_json, settings_flags, settings_options
-from ostro.cli.terminal import GREEN, RED, YELLOW, one_line, paint, size, wants_color
+from ostro.cli.terminal import DIM, GREEN, RED, YELLOW, one_line, paint, wants_color
 
 if TYPE_CHECKING:
     from ostro.agent.config import Settings
@@ -23,24 +23,6 @@ OLDEST_GIT = (2, 34)
 """The recipe of sandbox/host_git was tried from this version on (Ubuntu 22.04)."""
 
 LEAST_FREE_BYTES = 2 * 1024**3
-
-
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the report.
-
-    Attributes:
-        status: `warn` does not keep anything from working.
-        fix: what to do; empty when all is well.
-    """
-
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
 
 
 @click.command(
@@ -82,8 +64,10 @@ def fit(done: list[Check]) -> bool:
 
 def line_of(check: Check, *, color: bool) -> str:
     """Return the text of one check: status, name, detail, and the mend on a line of its own."""
-    status = paint(f"{check.status:<4}", {"ok": GREEN, "warn": YELLOW, "fail": RED}[check.status], on=color)
-    fix = f"\n{'':<21} {one_line(check.fix, 300)}" if check.fix else ""
+    status = paint(
+        f"{check.status:<4}", {"ok": GREEN, "warn": YELLOW, "fail": RED, "skipped": DIM}[check.status], on=color
+    )
+    fix = f"\n{'':<21} {one_line(check.mend, 300)}" if check.mend else ""
     return f"{status}  {check.name:<14} {one_line(check.detail, 300)}{fix}"
 
 
@@ -113,20 +97,8 @@ def check_git() -> Check:
 
 def check_disk(home: Path) -> Check:
     """Whether OSTRO_HOME can be written and its disk has room."""
-    place = next((path for path in (home, *home.parents) if path.exists()), Path("/"))
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        mark = home / ".writable"
-        mark.touch()
-        mark.unlink()
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        fix = "Mend its permissions, or set OSTRO_HOME to another folder."
-        return Check("disk", "fail", f"{home} cannot be written: {error.strerror}", fix)
-    detail = f"{size(free)} free at {home}"
-    return (
-        Check("disk", "ok", detail) if free >= LEAST_FREE_BYTES else Check("disk", "warn", detail, "See `ostro clean`.")
-    )
+    mend = "See `ostro clean`, mend its permissions, or set OSTRO_HOME to another folder."
+    return folder_room("disk", home, least=0, good=LEAST_FREE_BYTES, mend=mend)
 
 
 def check_docker() -> Check:
@@ -190,5 +162,5 @@ def check_endpoint(target: Target) -> Iterator[Check]:
 
     report = probe_target(target)
     for check in report.checks:
-        status: Status = "warn" if check.level == "fail" and report.ok else check.level
+        status: CheckStatus = "warn" if check.level == "fail" and report.ok else check.level
         yield Check(check.name, status, check.text, check.mend)

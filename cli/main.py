@@ -28,13 +28,18 @@ COMMANDS = {
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
     "view": "Show a run step by step, or write it as one HTML page.",
+    "eval": "Run a model over a task set and grade its patches.",
     "compare": "Say whether two evaluations differ by more than chance.",
     "report": "Write the reports of an evaluation, one HTML page among them.",
+    "fork": "Go another way from a step of a run: another model, prompt, tools or message.",
     "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
+    "grade": "Judge predictions, of whatever agent, by the tests of their tasks.",
+    "validate": "Check that a task set is fair: the known fix passes, the base does not.",
+    "init-task": "Make a task of two commits of a repository.",
     "image": "Build a sandbox image without any image registry.",
 }
-"""Every command and its line in `ostro --help`; the module of the same name holds it as `command`."""
+"""Every command and its line in `ostro --help`; the module of that name (`_` for `-`) holds it as `command`."""
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -50,7 +55,7 @@ class LazyGroup(click.Group):
         """Import the module of `cmd_name`; None when there is no such command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"ostro.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"ostro.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -30,6 +30,7 @@ from ostro.agent.record.events import (
     Nudged,
     Observed,
     Planned,
+    Resumed,
     Retried,
     RunStarted,
     Tested,
@@ -213,11 +214,22 @@ def line_of(event: Event, calls: Mapping[str, str]) -> Line | None:
             line = Line(INDENT, f"{event.limit}: {event.detail}", YELLOW)
         case Nudged():
             line = Line(INDENT, f"{event.kind}: {event.text}", YELLOW)
+        case Resumed():
+            line = Line("", _resumed_text(event), BOLD)
         case Noted() if event.kind not in UNSHOWN_NOTES:
             line = Line("", f"{event.kind}: {event.text}", YELLOW if event.kind == "warning" else DIM)
         case _:
             pass
     return line
+
+
+def _resumed_text(event: Resumed) -> str:
+    told = f"resumed at step {event.turn + 1}: {event.sandbox} sandbox"
+    told += ", checkpoint restored" if event.restored else ""
+    told += f", {len(event.rerun)} calls since are run again" if event.rerun else ""
+    if not event.cut_call:
+        return told
+    return f"{told}; the call that was cut off {'is run again' if event.repeats else 'is not tried any more'}"
 
 
 def _observed_line(event: Observed, call: str) -> Line:
@@ -298,9 +310,28 @@ def next_commands(report: RunReport, repository: Path | None = None) -> list[str
         commands += [f"git diff HEAD...{report.branch}", f"git merge {report.branch}"]
     elif report.patch:
         commands.append(f"git apply {shlex.quote(report.patch)}")
+    if resume := _resume(report):
+        commands.append(resume)
     if report.run:
         commands.append(f"ostro view {shlex.quote(short_run(report.run))}")
     return commands
+
+
+def _resume(report: RunReport) -> str:
+    """Return the command that goes on with a run; "" where it has ended for good."""
+    ending, tokens = report.outcome, report.tokens
+    if not report.run or not (ending.limit or ending.resumable):
+        return ""
+    command = f"ostro resume {shlex.quote(short_run(report.run))}"
+    if not ending.limit:
+        return command
+    used = {
+        "steps": report.steps,
+        "budget": report.cost_usd,
+        "tokens": tokens.input + tokens.output,
+        "time": report.seconds,
+    }
+    return f"{command} --{ending.limit} {2 * used[ending.limit]:{'.2f' if ending.limit == 'budget' else '.0f'}}"
 
 
 def short_run(folder: str) -> str:

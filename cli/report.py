@@ -23,7 +23,6 @@ def command(run: Path, output: str) -> int:
     results.json is a superset of SWE-bench's report; predictions.jsonl holds the patches in its format. report.md and
     junit.xml are for other tools, report.html is one page for people that needs no network.
     """
-    from ostro.agent.record.trajectory import storage_error
     from ostro.benchmarks.html_report import write_page
     from ostro.benchmarks.report import facts, headline, results_json, write_report
     from ostro.benchmarks.store import read_run
@@ -31,10 +30,7 @@ def command(run: Path, output: str) -> int:
 
     read = read_run(run)
     summary = summarise(read.manifest, read.results)
-    try:
-        written = [*write_report(read, summary), write_page(read, summary)]
-    except OSError as error:
-        raise storage_error(error, Path(error.filename or run)) from error
+    written = [*write_report(read, summary), write_page(read, summary)]
     if output == "json":
         print_json(results_json(read, summary))
         return 0

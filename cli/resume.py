@@ -34,7 +34,7 @@ def command(run: str, output: str, **values: object) -> int:
     from ostro.cli.store import find_run
 
     limits = {name: value for name, value in settings_flags(values).items() if value is not None}
-    folder = Path(run) if Path(run).is_dir() else find_run(load().settings.home, run)
+    folder = find_run(load().settings.home, run)
     repository = read_request(folder).repository
     with Progress(sys.stderr) as progress:
         report = resume(folder, limits, progress, progress.say)

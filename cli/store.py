@@ -15,6 +15,7 @@ from ostro.agent.outcome import RunReport
 from ostro.agent.record.events import RunStarted
 from ostro.agent.record.lock import is_held
 from ostro.agent.record.trajectory import read_events
+from ostro.agent.request import REQUEST_FILE
 
 REPORT = "report.json"
 LOG = "trajectory.jsonl"
@@ -59,11 +60,16 @@ def list_runs(home: Path) -> list[Path]:
     folder = runs_folder(home)
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if logs_of(path)), key=_changed, reverse=True)
+    return sorted(filter(is_run, folder.iterdir()), key=_changed, reverse=True)
 
 
 def _changed(folder: Path) -> float:
-    return max(log.stat().st_mtime for log in logs_of(folder))
+    return max(path.stat().st_mtime for path in logs_of(folder) or [folder / REQUEST_FILE])
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, if only one that was killed before its first step."""
+    return bool(logs_of(folder)) or (folder / REQUEST_FILE).is_file()
 
 
 def logs_of(folder: Path) -> list[Path]:
@@ -93,7 +99,7 @@ def find_run(home: Path, name: str) -> Path:
     path = Path(name)
     if path.is_file() and path.name == LOG:
         return path.parent
-    if path.is_dir() and logs_of(path):
+    if path.is_dir() and is_run(path):
         return path
     kept = list_runs(home)
     if name == "last" and kept:
@@ -102,6 +108,8 @@ def find_run(home: Path, name: str) -> Path:
     near = exact or [run for run in kept if run.name.startswith(name)]
     if len(near) == 1:
         return near[0]
+    if not near and path.is_dir():
+        raise UsageError(f"{path} is a folder but holds no run", mend="`ostro runs` lists those that are kept.")
     if near:
         raise UsageError(f"{len(near)} runs begin with {name!r}", mend="Give more letters of the id.")
     raise UsageError(f"there is no run {name!r} in {runs_folder(home)}", mend="`ostro runs` lists them.")

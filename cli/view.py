@@ -61,16 +61,12 @@ def command(run: str, step: int | None, full: bool, html: Path | None, output: s
 
 
 def _write_page(folder: Path, target: Path) -> None:
-    from ostro.agent.record.trajectory import storage_error
     from ostro.benchmarks.html_report import run_page
-    from ostro.benchmarks.store import write_whole
+    from ostro.benchmarks.store import write_text
     from ostro.cli.store import logs_of, read_run
 
     page = run_page(folder, logs_of(folder), read_run(folder).report)
-    try:
-        write_whole(target, page)
-    except OSError as error:
-        raise storage_error(error, target) from error
+    write_text(target, page)
     click.echo(f"Written: {target}")
 
 

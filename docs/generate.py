@@ -29,6 +29,7 @@ MEANINGS = {
     5: "the sandbox or the environment failed",
     6: "the disk: no room, no permission",
     8: "for `replay`: something came out differently",
+    9: "for `grade` and `validate`: fewer than `--fail-under`",
     70: "a bug of Ostro; a report was written",
     130: "interrupted",
 }
@@ -39,7 +40,7 @@ def cli_page() -> str:
     parts = ["# Commands", "", "Made from `ostro COMMAND --help` by docs/generate.py; `make docs` writes it anew.", ""]
     parts += _help_of(cli, "ostro")
     for name in COMMANDS:
-        command: click.Command = importlib.import_module(f"ostro.cli.{name}").command
+        command: click.Command = importlib.import_module(f"ostro.cli.{name.replace('-', '_')}").command
         parts += ["", f"## ostro {name}", "", *_help_of(command, f"ostro {name}")]
         if isinstance(command, click.Group):
             for child, inner in command.commands.items():
@@ -145,9 +146,9 @@ def _replay_section() -> list[str]:
         "in the middle is replayed up to there; a call that was cut off and not run again is not run.",
         "",
         "Before two texts are compared these parts are replaced in both, in this order; the loop detector of a run",
-        "does the same. Where the workspace is, is no difference either. Not on the list, so a difference: the order of a",
-        "set (Python's hash seed), dates without a time of day, version numbers, the speed of a command that is near",
-        "its time limit.",
+        "does the same. Where the workspace is, is no difference either. Not on the list, so a difference: the order",
+        "of a set (Python's hash seed), dates without a time of day, version numbers, whether a command that is near",
+        "its time limit still makes it.",
         "",
         "| rule | what is replaced |",
         "|---|---|",

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from ostro.sandbox.protocol import Checkpoint, SandboxError
+from ostro.sandbox.protocol import Checkpoint, SandboxError, disk_kind
 
 FORMAT = 2
 """Of the file. The first was a bare archive of the whole workspace."""
@@ -96,7 +96,7 @@ def write(into: Path, contents: Contents, session: bytes, archives: dict[str, Pa
     """Write a checkpoint into a folder; it is on the disk when this returns.
 
     Raises:
-        SandboxError: `disk_full`, it could not be written.
+        SandboxError: `disk_full` or `storage`, it could not be written.
     """
     about = json.dumps({"format": FORMAT, **asdict(contents)}).encode("ascii")
     try:
@@ -116,7 +116,7 @@ def write(into: Path, contents: Contents, session: bytes, archives: dict[str, Pa
         _sync_folder(into)
     except OSError as failed:
         raise SandboxError(
-            f"The checkpoint could not be written: {failed}", kind="disk_full", mend="Make room on the host."
+            f"The checkpoint could not be written: {failed}", kind=disk_kind(failed), mend="Make room on the host."
         ) from failed
     return Checkpoint(path=path, digest=contents.digest, size_bytes=path.stat().st_size)
 

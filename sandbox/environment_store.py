@@ -20,7 +20,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.protocol import SandboxError, disk_kind
 
 RECORD = "record.json"
 IMAGE_REPOSITORY = "ostro/environment"
@@ -80,7 +80,7 @@ class EnvironmentStore:
         """Hold the environment's lock; yields whether somebody else had it first.
 
         Raises:
-            SandboxError: the store cannot be written (`disk_full`).
+            SandboxError: the store cannot be written (`disk_full`, `storage`).
         """
         path = self.root / f"{key}.lock"
         try:
@@ -88,7 +88,7 @@ class EnvironmentStore:
             handle = path.open("w")
         except OSError as error:
             raise SandboxError(
-                f"{path} cannot be written: {error.strerror}", kind="disk_full", mend="Set OSTRO_HOME elsewhere."
+                f"{path} cannot be written: {error.strerror}", kind=disk_kind(error), mend="Set OSTRO_HOME elsewhere."
             ) from error
         with handle:
             waited = False

@@ -6,6 +6,7 @@ world and share everything above it (sandbox/shell.py). Nothing here knows of mo
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ SandboxErrorKind = Literal[
     "patch_too_large",
     "transport",  # the engine's connection broke
     "disk_full",  # the host has no room for the sandbox
+    "storage",  # a disk of the host fails or is read-only
     "machine",  # the host has no memory, process or file descriptor left
     "usage",  # a bad argument of ours, for example a NUL in a command
 ]
@@ -51,6 +53,11 @@ class SandboxError(Exception):
         super().__init__(message)
         self.kind: SandboxErrorKind = kind
         self.mend = mend
+
+
+def disk_kind(error: OSError) -> SandboxErrorKind:
+    """Return the kind of a SandboxError about a file of the host that could not be written."""
+    return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "storage"
 
 
 class RepositoryError(SandboxError):

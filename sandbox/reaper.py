@@ -120,6 +120,24 @@ def remove_orphans(engine: Engine, run_id: str, folder: Path) -> None:
         engine.remove_volume(volume.name)
 
 
+def remove_run(run_id: str) -> None:
+    """Remove now what dead processes left on the engine of all sandboxes of a run; what they use lives on.
+
+    Raises:
+        SandboxError: the engine does not answer.
+    """
+    from ostro.sandbox.docker_engine import Engine
+
+    def condemned(found: Labelled) -> bool:
+        return _is_spared(found.labels.get(RUN_LABEL, ""), (run_id,)) and is_orphan(found)
+
+    with contextlib.closing(Engine.connect()) as engine:
+        for container in filter(condemned, engine.containers({LABEL: ""})):
+            engine.remove_container(container.id)
+        for volume in filter(condemned, engine.volumes({LABEL: ""})):
+            engine.remove_volume(volume.name)
+
+
 def is_orphan(found: Labelled) -> bool:
     """Whether nobody owns a container or volume: the process that made it is dead, and none has taken it over.
 

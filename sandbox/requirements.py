@@ -90,17 +90,31 @@ def _poetry_requirements(project: Mapping[str, object]) -> list[str]:
 
 def python_version(text: Mapping[str, str]) -> str:
     """Return the Python version to run the project with, as `major.minor`: pinned, or the best that it allows."""
+    wanted = wanted_version("python", text)
+    return next((version for version in PYTHON_VERSIONS if allows(wanted, version)), PYTHON_VERSIONS[0])
+
+
+def wanted_version(language: str, text: Mapping[str, str]) -> str:
+    """Return the versions of interpreter or tool chain that a project asks for, as `allows` reads them; "" for any."""
+    if language == "go":
+        found = re.search(r"^go\s+(\d+\.\d+)", text.get("go.mod", ""), re.MULTILINE)
+        return f">={found[1]}" if found else ""
+    if language == "javascript":
+        engines = re.search(r'"engines"\s*:\s*\{[^{}]*"node"\s*:\s*"([^"]*)"', text.get("package.json", ""))
+        return engines[1] if engines else ""
+    return _wanted_python(text) if language == "python" else ""
+
+
+def _wanted_python(text: Mapping[str, str]) -> str:
     pinned = re.match(r"\s*(\d+\.\d+)", text.get(".python-version", ""))
     if pinned and pinned.group(1) in PYTHON_VERSIONS:
-        return pinned.group(1)
+        return f"=={pinned.group(1)}.*"
     project = _toml(text.get("pyproject.toml", ""))
     wanted = text_of(as_table(project.get("project")).get("requires-python"))
-    if not wanted:
-        found = re.search(
-            r"python_requires\s*=\s*[\"']?([^\"'\n]+)", text.get("setup.cfg", "") + text.get("setup.py", "")
-        )
-        wanted = found.group(1) if found else ""
-    return next((version for version in PYTHON_VERSIONS if allows(wanted, version)), PYTHON_VERSIONS[0])
+    if wanted:
+        return wanted
+    found = re.search(r"python_requires\s*=\s*[\"']?([^\"'\n]+)", text.get("setup.cfg", "") + text.get("setup.py", ""))
+    return found.group(1).strip() if found else ""
 
 
 def allows(specifier: str, version: str) -> bool:

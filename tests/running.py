@@ -152,3 +152,15 @@ def check_kept(run: Running, report: RunReport, code: int) -> None:
     assert isinstance(last, Ended)
     assert git(run.repository, "status", "--porcelain") == ""
     assert left_behind() == []
+
+
+def ostro(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Ostro to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "ostro.cli.main", *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )

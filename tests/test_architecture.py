@@ -104,7 +104,12 @@ def test_data_files_of_the_rooms_are_all_in_the_distribution() -> None:
         fits = any(path.match(pattern) for pattern in patterns["*"] + patterns.get(name, []))
         if name not in packages or not fits:
             left_out.append(str(path.relative_to(ROOT)))
-    nested = [f"cli/bundled/{pattern}" for pattern in patterns["ostro.cli.bundled"]]
+    nested = [
+        f"{name.removeprefix('ostro.').replace('.', '/')}/{pattern}"
+        for name, of_package in patterns.items()
+        for pattern in of_package
+        if "/" in pattern
+    ]
     assert [file for file in left_out if not any(Path(file).match(pattern) for pattern in nested)] == []
 
 

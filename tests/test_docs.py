@@ -22,7 +22,8 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 def shown_commands(program: str) -> list[str]:
     """Every command line of `program` in the pages, without prompt, pipe and remark."""
-    lines = [line for page in PAGES for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    blocks = (re.sub(r"\\\n *", "", block) for page in PAGES for block in BLOCK.findall(page.read_text()))
+    lines = [line for block in blocks for line in block.splitlines()]
     lines += [code for page in PAGES for code in INLINE.findall(page.read_text())]
     found: set[str] = set()
     for line in lines:

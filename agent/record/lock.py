@@ -20,7 +20,7 @@ from typing import Self
 
 from ostro.agent.errors import UsageError
 from ostro.agent.record.trajectory import storage_error
-from ostro.sandbox.reaper import Owner, current_owner, owner_is_dead
+from ostro.sandbox.owner import Owner, current_owner, owner_is_dead
 
 LOCK_FILE = "run.lock"
 

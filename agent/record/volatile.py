@@ -118,6 +118,7 @@ RULES: tuple[Rule, ...] = (
         "job", "whether a background job has ended yet", r"^(job-\d+: )(?:running|ended with exit code -?\d+);", r"\1"
     ),
     _rule("job_end", "the line that says that one has ended", r"\n\[job-\d+ ended with exit code -?\d+; log .*\]$", ""),
+    _rule("step", "the mark by which Ostro knows the processes of a call", r"\bOSTRO_STEP=\S+", "OSTRO_STEP"),
     _rule(
         "caret",
         "the line of carets below a line of a Python traceback, which versions draw differently",

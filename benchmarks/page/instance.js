@@ -13,7 +13,7 @@ function instancePage(data, index, detail, step) {
     timesView(logs, row),
     stepsView(data, detail, logs),
   ];
-  if (step) requestAnimationFrame(() => jump(step));
+  if (step) requestAnimationFrame(() => jump(0, step));
   return parts;
 }
 
@@ -78,6 +78,7 @@ function outcomes(title, tests) {
 /** What the run itself tested, where nothing was graded. */
 function testsView(logs) {
   const tested = logs.flatMap((log) => log.events.filter((event) => event.type === "tested"));
+  tested.sort((a, b) => (a.phase === b.phase ? 0 : a.phase === "before" ? -1 : 1));
   return tested.length ? section("tests", "Tests", tested.map(testedView)) : null;
 }
 
@@ -91,7 +92,7 @@ function timesView(logs, row) {
   const all = Math.max(model + tools + rest, 0.001);
   const part = (name, value) => `${name} ${duration(value)} (${Math.round((value / all) * 100)} %)`;
   const text = [part("model", model), part("tools", tools), part("everything else", rest)].join(" · ");
-  const plot = h("div", { class: "card" }, drawn(h("div", { class: "plot" }), (width) => stepTimes(steps, (turn) => jump(turn + 1), width)));
+  const plot = h("div", { class: "card" }, drawn(h("div", { class: "plot" }), (width) => stepTimes(steps, (step) => jump(step.log, step.turn + 1), width)));
   return section("times", "Timings", h("p", { class: "figures" }, text), plot, legend(["bar-model", "model, seconds"], ["bar-tools", "tools"]));
 }
 
@@ -104,7 +105,7 @@ function stepsView(data, detail, logs) {
     };
     const problem = log.problem ? h("p", { class: "warning" }, "The log cannot be read further: " + log.problem) : null;
     const title = logs.length > 1 ? h("h3", { class: "attempt" }, log.name) : null;
-    return [title, log.steps.map((step, number) => stepView(step, number, context)), problem];
+    return [title, log.steps.map((step) => stepView(step, context)), problem];
   });
   if (!logs.length) parts.push(h("p", { class: "empty" }, "No trajectory lies beside this result."));
   const all = h("button", { type: "button", class: "plain", onclick: () => unfold(all) }, "Unfold all");
@@ -117,8 +118,8 @@ function unfold(button) {
   button.textContent = open ? "Fold all" : "Unfold all";
 }
 
-function jump(number) {
-  const target = document.querySelector(`[data-turn="${Number(number) - 1}"]`);
+function jump(log, number) {
+  const target = document.getElementById(`step-${log}-${number}`);
   if (!target) return;
   target.scrollIntoView({ block: "start" });
   target.focus({ preventScroll: true });

@@ -168,7 +168,7 @@ function stepTimes(steps, go, width) {
     const middle = plot.y(step.model);
     const top = plot.y(step.model + step.tools);
     const title = `step ${step.turn + 1}: model ${duration(step.model)}, tools ${duration(step.tools)}`;
-    const bar = s("g", { class: "step-bar", onclick: () => go(step.turn) }, s("title", null, title));
+    const bar = s("g", { class: "step-bar", onclick: () => go(step) }, s("title", null, title));
     const named = index === 0 || (index + 1) % wanted === 0;
     if (named) bar.append(s("text", { class: "tick", x: left + wide / 2, y: plot.bottom + 15, "text-anchor": "middle" }, step.turn + 1));
     bar.append(

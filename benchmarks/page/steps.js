@@ -18,14 +18,16 @@ function stepsOf(events) {
   return steps;
 }
 
-function stepView(step, index, context) {
+function stepView(step, context) {
   const { planned } = step;
   const observed = new Map(step.events.filter((event) => event.type === "observed").map((event) => [event.call_id, event]));
   const calls = planned ? planned.calls : [];
   const own = new Set(calls.map((call) => call.id));
   const others = step.events.filter((event) => event.type !== "observed" || !own.has(event.call_id));
   const answers = calls.map((call) => callView(call, observed.get(call.id), context));
-  const rest = others.filter((event) => event.type !== "called" || !own.has(event.call?.id)).map((event) => eventView(event, context));
+  const checks = others.filter(isCheck);
+  const rest = others.filter((event) => !isCheck(event)).map((event) => eventView(event, context));
+  if (checks.length) rest.push(fold(`Preflight, ${checks.length} checks`, false, checks.map((event) => eventView(event, context))));
   if (!planned) return rest.length ? h("div", { class: "step preamble" }, rest) : null;
   const number = planned.turn + 1;
   const id = `step-${context.log}-${number}`;
@@ -38,6 +40,11 @@ function stepView(step, index, context) {
     answers,
     rest,
   );
+}
+
+/** A check before the first step that found nothing wrong. */
+function isCheck(event) {
+  return event.type === "noted" && ["preflight_ok", "preflight_skipped"].includes(event.kind);
 }
 
 function stepFigures(planned) {
@@ -63,7 +70,7 @@ function callView(call, observed, context) {
     { class: "call" },
     h("p", { class: "call-name" }, h("b", null, call.name), shortArguments(call)),
     longArguments(call, context),
-    observed ? observationView(observed, context) : h("p", { class: "remark" }, "No observation: the run ended while the call ran."),
+    observed ? observationView(observed, context) : h("p", { class: "remark" }, "No observation: the run ended before or while the call ran."),
   );
 }
 
@@ -114,8 +121,6 @@ function eventView(event, context) {
   switch (event.type) {
     case "run_started":
       return startView(event, context);
-    case "called":
-      return event.calls.map((call) => callView(call, null, context));
     case "observed":
       return observationView(event, context);
     case "nudged":

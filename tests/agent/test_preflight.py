@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from ostro.agent.checks import Check
 from ostro.agent.errors import PreflightError
-from ostro.agent.preflight import Check, PreflightReport, preflight
+from ostro.agent.preflight import PreflightReport, preflight
+from ostro.sandbox.bare import open_bare
 from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.local import LocalSandbox, open_local
 from ostro.sandbox.protocol import SandboxSpec
 from ostro.sandbox.repository import inspect_repository
+from tests.driving import SOLVE, SUBMIT, drive
 
 FILES = {
     "setup.cfg": "[tool:pytest]\n",
@@ -65,7 +68,14 @@ def test_preflight_when_all_is_well_then_nothing_fails_and_nothing_changes(
     assert report.failed == ()
     report.require()
     statuses = {found.name: found.status for found in report.checks if "disk" not in found.name}
-    assert statuses == {"shell": "ok", "git": "ok", "interpreter": "ok", "import": "ok", "tests": "skipped"}
+    assert statuses == {
+        "sandbox": "ok",
+        "shell": "ok",
+        "git": "ok",
+        "interpreter": "ok",
+        "import": "ok",
+        "tests": "skipped",
+    }
     assert "only pytest" in check(report, "tests").detail
     assert sandbox.patch() == b""
     assert sandbox.run("ls -A shop").output.text() == "__init__.py\n"
@@ -76,7 +86,7 @@ def test_preflight_when_the_workspace_differs_from_its_base_then_failed_with_the
 ) -> None:
     sandbox.write("shop/__init__.py", b"PRICE = 2\n")
     report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
-    assert check(report, "git").status == "failed"
+    assert check(report, "git").status == "fail"
     with pytest.raises(PreflightError, match=r"git: .*shop/__init__\.py") as caught:
         report.require()
     assert caught.value.kind == "preflight_failed"
@@ -88,7 +98,7 @@ def test_preflight_when_the_workspace_is_at_another_commit_then_failed(
 ) -> None:
     sandbox.run("git commit -q --allow-empty -m other")
     report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
-    assert check(report, "git").status == "failed"
+    assert check(report, "git").status == "fail"
     assert base.commit[:12] in check(report, "git").detail
 
 
@@ -115,11 +125,11 @@ def test_preflight_when_the_project_cannot_be_imported_then_a_warning_with_the_r
 ) -> None:
     report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
     assert report.failed == ()
-    assert check(report, "import").status == "warning"
+    assert check(report, "import").status == "warn"
     assert "not_there" in check(report, "import").detail
 
 
-@pytest.mark.parametrize(("configured", "status"), [(True, "failed"), (False, "warning")])
+@pytest.mark.parametrize(("configured", "status"), [(True, "fail"), (False, "warn")])
 def test_preflight_when_the_test_program_is_missing_then_failed_only_if_it_was_configured(
     sandbox: LocalSandbox, base: Base, tmp_path: Path, *, configured: bool, status: str
 ) -> None:
@@ -132,7 +142,7 @@ def test_preflight_when_the_test_program_is_missing_then_failed_only_if_it_was_c
 
 @pytest.mark.parametrize(
     ("exit_code", "text", "status"),
-    [(0, "3 tests collected", "ok"), (5, "no tests collected", "warning"), (2, "1 error during collection", "warning")],
+    [(0, "3 tests collected", "ok"), (5, "no tests collected", "warn"), (2, "1 error during collection", "warn")],
 )
 def test_preflight_when_pytest_collects_then_its_exit_code_decides(
     sandbox: LocalSandbox, base: Base, tmp_path: Path, exit_code: int, text: str, status: str
@@ -150,8 +160,11 @@ def test_preflight_when_pytest_collects_then_its_exit_code_decides(
 def test_preflight_when_the_languages_program_is_not_on_path_then_a_warning(
     sandbox: LocalSandbox, base: Base, tmp_path: Path
 ) -> None:
+    sandbox.run(
+        "mkdir /tmp/bin; cd /tmp/bin; ln -s $(command -v git tail df head cat sh) .; cd -; export PATH=/tmp/bin"
+    )
     report = preflight(sandbox, test_command="go test ./...", base=base, folder=tmp_path)
-    assert check(report, "interpreter").status == "warning"
+    assert check(report, "interpreter").status == "warn"
     assert "go is not on PATH" in check(report, "interpreter").detail
     assert check(report, "tests").status == "skipped"
 
@@ -161,7 +174,7 @@ def test_preflight_when_another_python_comes_first_then_a_warning(
 ) -> None:
     sandbox.run("mkdir /tmp/other && ln -s /usr/bin/python3 /tmp/other/python && export PATH=/tmp/other:$PATH")
     report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
-    assert check(report, "interpreter").status == "warning"
+    assert check(report, "interpreter").status == "warn"
     assert "/tmp/other/python" in check(report, "interpreter").detail
 
 
@@ -173,3 +186,72 @@ def test_preflight_when_the_run_folders_disk_is_full_then_failed(
     report = preflight(sandbox, test_command=None, base=base, folder=tmp_path)
     assert [found.name for found in report.failed] == ["host disk"]
     assert "ostro clean" in report.failed[0].mend
+
+
+PYPROJECT = '[project]\nname = "shop"\nrequires-python = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("base", "status"),
+    [
+        ({**FILES, "pyproject.toml": PYPROJECT.format(">=3.8,<3.9")}, "warn"),
+        ({**FILES, "pyproject.toml": PYPROJECT.format(">=3.8")}, "ok"),
+        ({**FILES, ".python-version": "3.8\n"}, "warn"),
+        ({**FILES, "setup.cfg": "[options]\npython_requires = >=3.14\n"}, "warn"),
+    ],
+    indirect=["base"],
+)
+def test_preflight_when_the_project_asks_for_another_python_then_a_warning(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path, status: str
+) -> None:
+    found = check(preflight(sandbox, test_command=None, base=base, folder=tmp_path), "interpreter")
+    assert found.status == status
+    assert ("the project asks for" in found.detail) is (status == "warn")
+
+
+def test_preflight_when_the_run_folder_cannot_be_written_then_failed(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    report = preflight(sandbox, test_command=None, base=base, folder=tmp_path / "file")
+    assert [found.name for found in report.failed] == ["host disk"]
+
+
+def test_preflight_when_the_workspaces_disk_is_small_then_failed(tmp_path: Path, base: Base) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", place], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting needs root")
+    try:
+        spec = SandboxSpec(run_id="d", state_dir=place / "s", base_git=base.git_dir, base_commit=base.commit)
+        with open_local(spec) as opened:
+            report = preflight(opened, test_command=None, base=base, folder=tmp_path)
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+    assert [found.name for found in report.failed] == ["sandbox disk"]
+
+
+def test_preflight_when_there_is_no_sandbox_then_a_warning_says_so(tmp_path: Path, base: Base) -> None:
+    spec = SandboxSpec(run_id="n", state_dir=tmp_path / "s", base_git=base.git_dir, base_commit=base.commit)
+    with open_bare(spec) as opened:
+        report = preflight(opened, test_command=None, base=base, folder=tmp_path)
+    assert check(report, "sandbox").status == "warn"
+
+
+def test_run_when_preflight_fails_then_the_report_has_every_check_and_no_request_is_made(tmp_path: Path) -> None:
+    done = drive(tmp_path, [SUBMIT], test="pytest-of-nobody/pytest -q")
+    assert (done.report.outcome, done.report.exit_code) == ("preflight_failed", 5)
+    assert done.requests == []
+    assert done.report.error is not None
+    checks = {found.name: found for found in done.report.error.checks}
+    assert checks["tests"].status == "fail"
+    assert checks["tests"].mend == done.report.error.mend
+    assert checks["shell"].status == "ok"
+    assert {event.kind for event in done.of("noted")} >= {"preflight_ok", "preflight_fail"}
+
+
+def test_run_when_preflight_is_skipped_then_it_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    done = drive(tmp_path, SOLVE, test="pytest-of-nobody/pytest -q", skip_preflight=True)
+    assert done.report.outcome == "submitted"
+    assert "preflight_fail" in {event.kind for event in done.of("noted")}

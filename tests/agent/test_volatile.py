@@ -45,6 +45,7 @@ SAME: dict[str, tuple[str, str]] = {
         "job-1: ended with exit code 0; log /logs/1; sleep 1",
     ),
     "job_end": ("ok\n[exit code 0]\n[job-12 ended with exit code 3; log /logs/job-12.log]", "ok\n[exit code 0]"),
+    "step": ("OSTRO_STEP=61dfa3936e7b9f6b", "OSTRO_STEP=job-1"),
     "caret": ("    f(x)\n    ^^^^\nKeyError", "    f(x)\nKeyError"),
 }
 

@@ -31,9 +31,11 @@ from ostro.agent.record.events import (
     Tested,
 )
 from ostro.agent.record.trajectory import TrajectoryWriter
-from ostro.benchmarks.instance import Instance, read_instances
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest, TestOutcomes
 from ostro.benchmarks.store import (
+    AGENT_RUN,
     DATASET,
     MANIFEST,
     PATCH,
@@ -41,7 +43,7 @@ from ostro.benchmarks.store import (
     TEST_LOG,
     TRAJECTORY,
     instance_folder,
-    write_whole,
+    write_text,
 )
 
 ROWS = Path(__file__).parent / "data" / "small.jsonl"
@@ -103,10 +105,10 @@ def save(
 ) -> Path:
     """Write a run folder that holds the manifest and the results only."""
     names = ids or tuple(dict.fromkeys(one.instance_id for one in results))
-    write_whole(folder / MANIFEST, manifest(run_id or folder.name, names, **changes).model_dump_json())
+    write_text(folder / MANIFEST, manifest(run_id or folder.name, names, **changes).model_dump_json())
     for one in results:
         path = instance_folder(folder, one.instance_id, one.sample) / RESULT
-        write_whole(path, one.model_dump_json())
+        write_text(path, one.model_dump_json())
     return folder
 
 
@@ -121,7 +123,7 @@ def make_run(folder: Path, count: int = 23, *, price: tuple[float, float] = PRIC
         kind = kinds[index % len(kinds)]
         target = instance_folder(folder, row.instance_id)
         results.append(_fill(target, row, kind, chance, price, output_lines))
-    write_whole(folder / DATASET, "".join(row.model_dump_json(by_alias=True, exclude_none=True) + "\n" for row in rows))
+    write_text(folder / DATASET, "".join(row.model_dump_json(by_alias=True, exclude_none=True) + "\n" for row in rows))
     return save(folder, results, price=price)
 
 
@@ -199,9 +201,9 @@ def _fill(
     events.append(
         Ended(outcome=outcome, steps=steps, tokens=tokens, cost_usd=cost, cost_source="catalogue", seconds=seconds)
     )
-    write_log(folder / TRAJECTORY, events)
-    write_whole(folder / PATCH, patch)
-    write_whole(folder / TEST_LOG, "".join(f"{name} PASSED\n" for name in row.pass_to_pass))
+    write_log(folder / AGENT_RUN / TRAJECTORY, events)
+    write_text(folder / PATCH, patch)
+    write_text(folder / TEST_LOG, "".join(f"{name} PASSED\n" for name in row.pass_to_pass))
     return InstanceResult(
         instance_id=row.instance_id,
         ending=ending,

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from ostro.agent.errors import UsageError
 from ostro.benchmarks.compare import Comparison, compare
-from ostro.benchmarks.results import InstanceResult, Status
+from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.store import Run, read_run
 from ostro.cli.main import cli
 from tests.benchmarks.made_runs import manifest, result, save
 
 
-def run_of(statuses: Sequence[Status], name: str = "a", **changes: Any) -> Run:
+def run_of(statuses: Sequence[str], name: str = "a", **changes: Any) -> Run:
     """Return a run whose instances are named by their place."""
     results = tuple(result(f"i-{index:03}", status) for index, status in enumerate(statuses))
     return Run(Path(name), manifest(name, [one.instance_id for one in results], **changes), results)
 
 
-def compared(first: Sequence[Status], second: Sequence[Status], **changes: Any) -> Comparison:
+def compared(first: Sequence[str], second: Sequence[str], **changes: Any) -> Comparison:
     return compare(run_of(first), run_of(second, "b", **changes))
 
 
@@ -42,7 +42,7 @@ def test_compare_of_two_runs_pairs_by_instance_and_lists_both_kinds_of_flips() -
 
 
 def test_compare_of_six_gains_is_significant_and_of_five_never() -> None:
-    base: list[Status] = ["unresolved"] * 40
+    base: list[str] = ["unresolved"] * 40
     six = compared(base, ["resolved"] * 6 + base[6:])
     assert six.p_value == pytest.approx(0.03125)
     assert six.verdict.startswith("The second run is better: +15.0 points, p = 0.0312")
@@ -52,8 +52,8 @@ def test_compare_of_six_gains_is_significant_and_of_five_never() -> None:
 
 
 def test_compare_of_a_difference_that_is_not_significant_says_what_would_be() -> None:
-    first: list[Status] = ["resolved"] * 5 + ["unresolved"] * 35
-    second: list[Status] = ["unresolved"] * 5 + ["resolved"] * 9 + ["unresolved"] * 26
+    first: list[str] = ["resolved"] * 5 + ["unresolved"] * 35
+    second: list[str] = ["unresolved"] * 5 + ["resolved"] * 9 + ["unresolved"] * 26
     told = compared(first, second)
     assert told.p_value > 0.05
     assert told.smallest_significant == 10
@@ -61,7 +61,7 @@ def test_compare_of_a_difference_that_is_not_significant_says_what_would_be() ->
 
 
 def test_compare_of_a_small_but_significant_gain_warns_of_the_spread_between_repetitions() -> None:
-    base: list[Status] = ["unresolved"] * 500
+    base: list[str] = ["unresolved"] * 500
     told = compared(base, ["resolved"] * 10 + base[10:])
     assert told.p_value < 0.05
     assert "up to 6 points apart" in told.verdict
@@ -70,7 +70,7 @@ def test_compare_of_a_small_but_significant_gain_warns_of_the_spread_between_rep
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
 def test_compare_of_any_runs_mirrors_when_they_are_swapped(pairs: list[tuple[bool, bool]]) -> None:
     sides = [[("resolved" if one[side] else "unresolved") for one in pairs] for side in (0, 1)]
-    there, back = compared(sides[0], sides[1]), compared(sides[1], sides[0])  # type: ignore[arg-type]
+    there, back = compared(sides[0], sides[1]), compared(sides[1], sides[0])
     assert there.p_value == back.p_value
     assert there.difference == pytest.approx(-back.difference)
     assert [flip.instance_id for flip in there.gained] == [flip.instance_id for flip in back.lost]
@@ -85,7 +85,7 @@ def test_compare_of_any_runs_mirrors_when_they_are_swapped(pairs: list[tuple[boo
         ("quarantined", "second: quarantined (flaky: 2 of 5 runs of gold fail)"),
     ],
 )
-def test_compare_of_a_result_that_is_not_final_leaves_it_out_and_says_why(status: Status, reason: str) -> None:
+def test_compare_of_a_result_that_is_not_final_leaves_it_out_and_says_why(status: str, reason: str) -> None:
     told = compared(["resolved", "resolved"], ["resolved", status])
     assert told.pairs == 1
     assert [(one.instance_id, one.reason) for one in told.left_out] == [("i-001", reason)]
@@ -168,8 +168,8 @@ def test_compare_of_runs_without_a_common_result_is_refused() -> None:
 
 
 def folders(tmp_path: Path, **changes: Any) -> list[str]:
-    first: list[Status] = ["resolved", "unresolved", "resolved", "infra"]
-    second: list[Status] = ["resolved", "resolved", "unresolved", "resolved"]
+    first: list[str] = ["resolved", "unresolved", "resolved", "infra"]
+    second: list[str] = ["resolved", "resolved", "unresolved", "resolved"]
     runs = {"a": (first, {}), "b": (second, changes)}
     paths: list[str] = []
     for name, (statuses, different) in runs.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -12,10 +13,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Tokens
 from ostro.benchmarks.report import facts, headline, junit, markdown, predictions, results_json
 from ostro.benchmarks.results import InstanceResult, Status
-from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run
+from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_text
 from ostro.benchmarks.summary import summarise
 from ostro.cli.main import cli
 from tests.benchmarks.made_runs import make_run, manifest, result, save
@@ -189,6 +191,20 @@ def test_read_run_of_ids_that_look_like_samples_keeps_them_apart(tmp_path: Path)
         ("a-2", 1, "instances/a-2"),
         ("a.2", 1, "instances/a.2"),
     ]
+
+
+def test_write_whole_on_a_disk_that_is_full_keeps_the_old_content_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_text(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            write_text(path, "new" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_ostro_report_of_a_run_writes_every_document(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ostro.agent.checks import Check, CheckStatus
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
-from ostro.cli.doctor import Check, Status, check_disk, check_git, fit
+from ostro.cli.doctor import check_disk, check_git, fit
 from ostro.cli.main import cli
 
 
@@ -24,7 +25,7 @@ def test_doctor_without_a_key_fails_and_names_the_variable() -> None:
     checks = {check["name"]: check for check in found["checks"]}
     assert found["exit_code"] == done.return_value == 1
     assert checks["key"]["status"] == "fail"
-    assert "AI_GATEWAY_API_KEY" in checks["key"]["fix"]
+    assert "AI_GATEWAY_API_KEY" in checks["key"]["mend"]
 
 
 def test_doctor_when_the_model_is_unknown_suggests_one() -> None:
@@ -45,7 +46,7 @@ def test_doctor_without_an_engine_is_no_failure_where_the_embedded_sandbox_works
     found = json.loads(doctor("--no-probe", "--output", "json").stdout)
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["docker"]["status"] == "warn"
-    assert checks["docker"]["fix"]
+    assert checks["docker"]["mend"]
     assert checks["embedded"]["status"] in ("ok", "warn")
 
 
@@ -58,8 +59,10 @@ def test_doctor_without_an_engine_is_no_failure_where_the_embedded_sandbox_works
         ("ok", "ok", "fail", False),
     ],
 )
-def test_fit_needs_one_sandbox_and_no_failure(docker: Status, embedded: Status, key: Status, fine: bool) -> None:
-    statuses: dict[str, Status] = {"docker": docker, "embedded": embedded, "key": key}
+def test_fit_needs_one_sandbox_and_no_failure(
+    docker: CheckStatus, embedded: CheckStatus, key: CheckStatus, fine: bool
+) -> None:
+    statuses: dict[str, CheckStatus] = {"docker": docker, "embedded": embedded, "key": key}
     assert fit([Check(name, status, "") for name, status in statuses.items()]) is fine
 
 
@@ -67,12 +70,12 @@ def test_check_disk_when_home_is_a_file_fails_with_a_mend(tmp_path: Path) -> Non
     (tmp_path / "home").write_text("")
     check = check_disk(tmp_path / "home")
     assert check.status == "fail"
-    assert "OSTRO_HOME" in check.fix
+    assert "OSTRO_HOME" in check.mend
 
 
 def test_check_git_without_git_names_the_install_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert check_git().fix == "sudo apt-get install git"
+    assert check_git().mend == "sudo apt-get install git"
 
 
 def test_check_git_when_it_is_old_warns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

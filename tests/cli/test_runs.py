@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ostro.agent.errors import UsageError
+from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.history import ToolCall
 from ostro.agent.model.reply import Usage
 from ostro.agent.outcome import Ending, Outcome, RunReport, Tokens
@@ -161,6 +161,23 @@ def test_view_with_json_prints_the_events(home: Path) -> None:
     write_run(home, "r1")
     found = json.loads(call("view", "--output", "json").stdout)
     assert [event["type"] for event in found["events"]] == ["run_started", "planned", "observed", "noted", "ended"]
+
+
+def test_view_as_html_writes_one_page_that_holds_the_run(home: Path, tmp_path: Path) -> None:
+    write_run(home, "r1")
+    target = tmp_path / "pages" / "run.html"
+    assert call("view", "r1", "--html", str(target)).stdout == f"Written: {target}\n"
+    page = target.read_text()
+    assert page.startswith("<!doctype html>")
+    assert '"id":"r1"' in page
+    assert '"ending":"submitted"' in page
+
+
+def test_view_as_html_into_a_place_that_cannot_be_written_says_so(home: Path, tmp_path: Path) -> None:
+    write_run(home, "r1")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        call("view", "r1", "--html", str(tmp_path / "file" / "run.html"))
 
 
 def test_clean_without_kinds_removes_nothing(home: Path) -> None:

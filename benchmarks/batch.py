@@ -1,0 +1,188 @@
+"""Grade many predictions, or validate many rows: build each environment, grade in it, and never lose one silently.
+
+A task that fails for want of a sandbox is tried again; what still fails is an infrastructure result, which counts
+neither way. Behind `ostro grade` and `ostro validate`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from ostro.agent.errors import OstroError
+from ostro.agent.version import ostro_version
+from ostro.benchmarks.environment import build_environment
+from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts
+from ostro.benchmarks.predictions import Prediction, Predictions
+from ostro.benchmarks.recipe import Environment, Flavour
+from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
+from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
+from ostro.sandbox.protocol import SandboxError
+
+TRIES = 3
+"""How often an instance is tried whose sandbox or environment fails."""
+
+PREDICTED, NOT_PREDICTED = "prediction", "not_predicted"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how to grade.
+
+    Attributes:
+        flavour: kind of sandbox.
+        home: what environments are built is kept below it (OSTRO_HOME).
+        folder: takes a folder an instance below `instances/`.
+        base_image: see `build_environment`.
+        timeout_s: seconds that the tests of one run may take.
+    """
+
+    flavour: Flavour
+    home: Path
+    folder: Path
+    base_image: str = ""
+    timeout_s: float = TEST_TIMEOUT_S
+
+    def environment(self, instance: Instance) -> Environment:
+        """Build, or find, the environment of an instance."""
+        return build_environment(instance, self.flavour, self.home, base_image=self.base_image)
+
+    def folder_of(self, instance: Instance) -> Path:
+        """Return the folder of an instance."""
+        return instance_folder(self.folder, instance.instance_id)
+
+
+def choose_flavour(choice: str) -> Flavour:
+    """Return the kind of sandbox that `auto`, `docker` or `local` means here: Docker where an engine is ready."""
+    if choice != "auto":
+        return "docker" if choice == "docker" else "local"
+    from ostro.sandbox.docker_engine import Engine
+    from ostro.sandbox.image import default_image
+
+    try:
+        engine = Engine.connect()
+    except SandboxError:
+        return "local"
+    try:
+        return "docker" if engine.image(default_image(lambda name: engine.image(name) is not None)) else "local"
+    finally:
+        engine.close()
+
+
+def each(
+    instances: Sequence[Instance], work: Callable[[Instance], T], workers: int, done: Callable[[T], None]
+) -> list[T]:
+    """Do `work` for each instance, several at once; return the results in the order of the instances.
+
+    Args:
+        instances: what to work on.
+        work: called in a thread.
+        workers: how many threads.
+        done: told of each result as it comes, in this thread.
+    """
+    found: dict[str, T] = {}
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="ostro-grade") as pool:
+        waiting = {pool.submit(work, one): one.instance_id for one in instances}
+        try:
+            for future in as_completed(waiting):
+                found[waiting[future]] = future.result()
+                done(found[waiting[future]])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [found[one.instance_id] for one in instances]
+
+
+def grade_all(
+    instances: Sequence[Instance],
+    predictions: Predictions,
+    place: Place,
+    *,
+    workers: int = 1,
+    done: Callable[[InstanceResult], None] = lambda _: None,
+) -> list[InstanceResult]:
+    """Grade the prediction of each instance; one without a prediction counts as one without a patch."""
+    return each(instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), workers, done)
+
+
+def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -> InstanceResult:
+    """Grade one prediction; a failure of the sandbox or the environment becomes an infrastructure result."""
+    started = time.monotonic()
+    patch = prediction.patch if prediction else b""
+    report, infra, tries = None, "", 1
+    if not patch.strip():
+        report = nothing_to_grade(instance)
+    else:
+        report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
+    result = InstanceResult(
+        instance_id=instance.instance_id,
+        ending=PREDICTED if prediction else NOT_PREDICTED,
+        grade=report,
+        infra=infra,
+        tries=tries,
+        seconds=round(time.monotonic() - started, 3),
+        patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
+        patch_bytes=len(patch),
+        folder=str(place.folder_of(instance).relative_to(place.folder)),
+    )
+    folder = place.folder_of(instance)
+    write_text(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+    return result
+
+
+def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
+    folder = place.folder_of(instance)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PATCH).write_bytes(patch)
+    return grade(instance, place.environment(instance), patch, folder, timeout_s=place.timeout_s)
+
+
+def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
+    """Try until it works; return the result, what failed at last, and how many tries it took."""
+    said = ""
+    for number in range(1, TRIES + 1):
+        try:
+            return attempt(), "", number
+        except SandboxError as error:
+            said = f"{error.kind}: {error}"
+        except OstroError as error:  # the row or its environment: trying again would not change it
+            return None, f"{error.kind}: {error}", number
+    return None, said, TRIES
+
+
+def manifest_of(
+    kind: Literal["grade", "validate"], dataset: str, instances: Sequence[Instance], place: Place, model: str = ""
+) -> RunManifest:
+    """Return what a reader needs to repeat this run."""
+    return RunManifest(
+        kind=kind,
+        run_id=place.folder.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ostro_version=ostro_version(),
+        dataset=dataset,
+        dataset_sha256=dataset_digest(instances),
+        instances=len(instances),
+        instance_ids=tuple(one.instance_id for one in instances),
+        model=model,
+        sandbox=place.flavour,
+        host=host_facts(),
+        config={"timeout_s": place.timeout_s, "base_image": place.base_image},
+    )
+
+
+def counted(results: Iterable[InstanceResult]) -> dict[str, int]:
+    """Return how many results there are of each status, the most frequent first."""
+    counts: dict[str, int] = {}
+    for one in results:
+        counts[one.status] = counts.get(one.status, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,268 @@
+"""A batch: many orders, several workers, one budget; whatever ends the process, the same command goes on.
+
+The run folder is the only truth (benchmarks/store.py). An instance is done when its result.json stands there; a result
+that cannot be read is made again. Infrastructure failures are tried again, in this call and in the next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from ostro.agent.budget import Purse
+from ostro.agent.config import Settings
+from ostro.agent.errors import UsageError
+from ostro.agent.interruption import kept_back
+from ostro.agent.record.events import Event
+from ostro.agent.record.lock import RunLock
+from ostro.agent.version import ostro_version
+from ostro.benchmarks.engine import Done, Engine
+from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts, leave_manifest
+from ostro.benchmarks.orders import Policy, WorkOrder
+from ostro.benchmarks.recipe import Flavour
+from ostro.benchmarks.results import InstanceResult, RunManifest
+from ostro.benchmarks.solving import NotFinalError
+from ostro.benchmarks.store import (
+    MANIFEST,
+    RESULT,
+    Run,
+    instance_folder,
+    read_manifest,
+    read_run,
+    write_text,
+)
+from ostro.prompts.render import prompts_digest
+
+INFRA_TRIES = 2
+"""How often an order is begun in one call before its infrastructure failure stands as its result."""
+
+LEAST_FREE_BYTES = 2 * 1024**3
+"""Free room on the run folder's disk below which no order is handed out."""
+
+HOPELESS = ("auth", "credit", "gone")
+"""Kinds of model errors that every other order would meet too."""
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What a batch is to do.
+
+    Attributes:
+        dataset: name of the task set, for the manifest.
+        settings: of the agent; `budget` is for the whole batch.
+        out: the run folder; one that holds a part of the same batch is gone on with.
+        instance_budget: dollars for one sample of one instance.
+    """
+
+    instances: tuple[Instance, ...]
+    dataset: str
+    settings: Settings
+    out: Path
+    flavour: Flavour
+    policy: Policy = "model"
+    samples: int = 1
+    instance_budget: float | None = None
+    base_image: str = ""
+
+
+class Watcher(Protocol):
+    """Told how a batch goes on; called from several threads, returns quickly."""
+
+    def begun(self, order: WorkOrder) -> None:
+        """A worker took up an order."""
+        ...
+
+    def event(self, order: WorkOrder, event: Event) -> None:
+        """The order's agent wrote an event."""
+        ...
+
+    def ended(self, order: WorkOrder, result: InstanceResult | None) -> None:
+        """A worker put an order down; None: it is not final."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something that takes time, or a warning."""
+        ...
+
+
+Work = Callable[[WorkOrder, Purse], InstanceResult]
+"""Does one order; raises NotFinalError when the purse is empty."""
+
+
+@dataclass
+class Batch:
+    """One call of `evaluate`.
+
+    Attributes:
+        stopped: why no more orders are handed out; "" while they are.
+    """
+
+    request: EvalRequest
+    engine: Engine
+    work: Work
+    watcher: Watcher
+    purse: Purse
+    stopped: str = ""
+    crashes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+
+    def drive(self, orders: Sequence[WorkOrder]) -> None:
+        """Do the orders; those that failed for want of infrastructure once more."""
+        for _ in range(INFRA_TRIES):
+            again: list[WorkOrder] = []
+            for done in self.engine.run(orders, self._do, self._stop):
+                result = self._take(done)
+                self.watcher.ended(done.order, result)
+                if result is not None and result.infra:
+                    again.append(done.order.model_copy(update={"earlier_tries": result.tries}))
+            orders = again
+            if not orders or self.stopped:
+                return
+
+    def _do(self, order: WorkOrder) -> InstanceResult:
+        self.watcher.begun(order)
+        return self.work(order, self.purse)
+
+    def _take(self, done: Done[WorkOrder, InstanceResult]) -> InstanceResult | None:
+        """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
+        result = done.result
+        if isinstance(done.error, NotFinalError):
+            return None
+        if result is None:
+            result = InstanceResult(
+                instance_id=done.order.instance.instance_id,
+                sample=done.order.sample,
+                ending="internal_error",
+                infra=f"the worker crashed: {type(done.error).__name__}: {done.error}",
+                infra_kind="crash",
+                tries=done.order.earlier_tries + 1,
+            )
+        if result.infra_kind in HOPELESS and not self.stopped:
+            self.stopped = result.infra
+        write_result(self.request.out, result)
+        return result
+
+    def _stop(self) -> bool:
+        if not self.stopped and (empty := self.purse.exhausted()):
+            self.stopped = f"the budget is used up: {empty.reason}"
+        if not self.stopped and shutil.disk_usage(self.request.out).free < LEAST_FREE_BYTES:
+            self.stopped = f"less than {LEAST_FREE_BYTES // 1024**3} GiB are free at {self.request.out}"
+        return bool(self.stopped)
+
+
+def evaluate(request: EvalRequest, engine: Engine, work: Work, watcher: Watcher) -> tuple[Run, str]:
+    """Do what is left of a batch and return it as it then stands on the disk, and why it stopped early ("" if not).
+
+    Raises:
+        UsageError: the folder holds another batch; another process works on it.
+        StorageError: it cannot be written.
+    """
+    request.out.mkdir(parents=True, exist_ok=True)
+    with kept_back(late=False), RunLock(request.out):
+        keep_manifest(request)
+        finished = dict(read_results(request.out))
+        purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
+        for result in finished.values():
+            purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
+        orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
+        batch = Batch(request, engine, work, watcher, purse)
+        batch.drive(orders)
+        return read_run(request.out), batch.stopped
+
+
+def orders_of(request: EvalRequest) -> Iterator[WorkOrder]:
+    """Yield every order of a batch; the first samples of all instances come before the second ones."""
+    for sample in range(1, request.samples + 1):
+        for instance in request.instances:
+            yield WorkOrder(
+                instance=instance,
+                sample=sample,
+                folder=instance_folder(request.out, instance.instance_id, sample),
+                settings=_sampled(request.settings, sample),
+                flavour=request.flavour,
+                policy=request.policy,
+                instance_budget=request.instance_budget,
+                base_image=request.base_image,
+            )
+
+
+def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
+    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
+    for path in sorted(folder.glob(f"instances/*/{RESULT}")):
+        try:
+            result = InstanceResult.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            path.unlink(missing_ok=True)
+        else:
+            yield (result.instance_id, result.sample), result
+
+
+def write_result(out: Path, result: InstanceResult) -> None:
+    """Keep a result; from then on its order is done."""
+    folder = instance_folder(out, result.instance_id, result.sample)
+    kept = result.model_copy(update={"folder": str(folder.relative_to(out))})
+    write_text(folder / RESULT, kept.model_dump_json(indent=1) + "\n")
+
+
+def keep_manifest(request: EvalRequest) -> RunManifest:
+    """Write the manifest, or check that the one that stands is of the same batch.
+
+    Raises:
+        UsageError: it is of another: the message names what differs.
+    """
+    path = request.out / MANIFEST
+    fresh = manifest_of(request)
+    if not path.exists():
+        leave_manifest(fresh, request.instances, request.out)
+        return fresh
+    stands = read_manifest(request.out)
+    for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):
+        old, new = getattr(stands, name), getattr(fresh, name)
+        if old != new:
+            raise UsageError(
+                f"{request.out} holds another evaluation: its {name} is {old}, not {new}",
+                kind="other_run",
+                mend="Choose another folder with --out, or give the same options as before.",
+            )
+    return stands
+
+
+def manifest_of(request: EvalRequest) -> RunManifest:
+    """Return what will run, as data."""
+    settings = request.settings
+    scripted = request.policy != "model"
+    return RunManifest(
+        kind="eval",
+        run_id=request.out.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ostro_version=ostro_version(),
+        dataset=request.dataset,
+        dataset_sha256=dataset_digest(request.instances),
+        instances=len(request.instances),
+        instance_ids=tuple(instance.instance_id for instance in request.instances),
+        samples=request.samples,
+        model=f"{request.policy} (scripted)" if scripted else settings.model,
+        endpoint="" if scripted else settings.endpoint,
+        sampling={"temperature": settings.temperature, "seed": settings.seed, "max_tokens": settings.max_tokens},
+        price=settings.price,
+        prompt_sha256=prompts_digest(),
+        sandbox=request.flavour,
+        seed=settings.seed,
+        host=host_facts(),
+        config=settings.model_dump(mode="json", exclude={"home"}),
+    )
+
+
+def _is_final(result: InstanceResult | None) -> bool:
+    return result is not None and not result.infra
+
+
+def _sampled(settings: Settings, sample: int) -> Settings:
+    """Return the settings of one sample: a seed of its own, where there is one."""
+    return settings if settings.seed is None else settings.model_copy(update={"seed": settings.seed + sample - 1})

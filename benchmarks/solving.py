@@ -1,0 +1,195 @@
+"""One work order from its instance to its result: the environment, the agent's run, the grade.
+
+The agent's run lies in the folder `run` of the order's; a run that another process began goes on where it was. What
+fails of ours or the machine's is an `infra` result, never an unresolved one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ostro.agent.budget import Purse
+from ostro.agent.errors import OstroError, UsageError
+from ostro.agent.outcome import Ending, RunReport
+from ostro.agent.request import REQUEST_FILE
+from ostro.agent.resume import resume
+from ostro.agent.session import Listener, RunRequest, run
+from ostro.agent.task import Task
+from ostro.benchmarks.environment import build_environment
+from ostro.benchmarks.grading import grade, nothing_to_grade
+from ostro.benchmarks.orders import WorkOrder
+from ostro.benchmarks.policy import scripted_turns
+from ostro.benchmarks.recipe import Environment
+from ostro.benchmarks.results import GradeReport, InstanceResult
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.store import AGENT_RUN, PATCH
+from ostro.sandbox.protocol import SandboxError
+
+INFRA_ENDINGS = frozenset(
+    {
+        Ending.MODEL_ERROR,
+        Ending.SANDBOX_ERROR,
+        Ending.PREFLIGHT_FAILED,
+        Ending.WORKSPACE_LOST,
+        Ending.STORAGE_ERROR,
+        Ending.DISK_FULL,
+        Ending.USAGE,
+        Ending.INTERNAL_ERROR,
+    }
+)
+"""Endings that say nothing of the model (DESIGN: the table of endings)."""
+
+NULL_TURNS = [
+    {"calls": [{"name": "submit", "arguments": {"summary": "The null policy makes no change.", "give_up": True}}]}
+]
+
+
+class NotFinalError(Exception):
+    """The order cannot be finished now, and nothing is wrong with it: the batch's budget is used up."""
+
+
+def work(
+    order: WorkOrder,
+    *,
+    purse: Purse | None = None,
+    listener: Listener | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> InstanceResult:
+    """Solve and grade one order.
+
+    Args:
+        order: what to do.
+        purse: of the batch.
+        listener: told every event of the agent's run.
+        say: told what takes time.
+
+    Raises:
+        NotFinalError: the batch's budget ended the run.
+    """
+    started = time.monotonic()
+    try:
+        environment = build_environment(order.instance, order.flavour, order.settings.home, base_image=order.base_image)
+        report = _solve(order, environment, purse, listener, say)
+    except (OstroError, SandboxError) as error:
+        return _infra(order, error.kind, str(error), time.monotonic() - started)
+    if report.outcome is Ending.INTERRUPTED or _budget_of_batch(report, purse):
+        raise NotFinalError(report.reason)
+    if report.outcome in INFRA_ENDINGS:
+        kind, reason = (report.error.kind, report.error.message) if report.error else (report.outcome, report.reason)
+        return _infra(order, kind, f"{report.outcome}: {reason}", time.monotonic() - started, report)
+    patch = Path(report.patch).read_bytes() if report.patch else b""
+    try:
+        judged = judge(order, environment, patch)
+    except (OstroError, SandboxError) as error:
+        return _infra(order, error.kind, f"grading: {error}", time.monotonic() - started, report)
+    return _result(order, report, judged, patch, time.monotonic() - started)
+
+
+def judge(order: WorkOrder, environment: Environment, patch: bytes) -> GradeReport:
+    """Grade a patch, and keep it beside the grade.
+
+    Raises:
+        OstroError, SandboxError: nothing can be said of the patch.
+    """
+    order.folder.mkdir(parents=True, exist_ok=True)
+    (order.folder / PATCH).write_bytes(patch)
+    return (
+        grade(order.instance, environment, patch, order.folder) if patch.strip() else nothing_to_grade(order.instance)
+    )
+
+
+def _solve(
+    order: WorkOrder,
+    environment: Environment,
+    purse: Purse | None,
+    listener: Listener | None,
+    say: Callable[[str], None],
+) -> RunReport:
+    folder = order.folder / AGENT_RUN
+    with _endpoint(order, environment) as changes:
+        settings = order.settings.model_copy(
+            update={
+                **changes,
+                "sandbox": environment.flavour,
+                "image": environment.image,
+                "setup": (),
+                "test": "",  # the command of a row names its hidden tests
+                "budget": order.settings.budget if order.instance_budget is None else order.instance_budget,
+            }
+        )
+        if (folder / REQUEST_FILE).exists():
+            try:
+                return resume(folder, changes, listener, say, purse)
+            except (UsageError, OstroError, SandboxError) as error:
+                say(f"{order.instance.instance_id}: begun anew, for it cannot be resumed: {error}")
+        shutil.rmtree(folder, ignore_errors=True)
+        request = RunRequest(
+            repository=environment.repository,
+            task=_task(order),
+            settings=settings,
+            out=folder,
+            deliver="patch",
+            purse=purse,
+        )
+        return run(request, listener, say)
+
+
+@contextmanager
+def _endpoint(order: WorkOrder, environment: Environment) -> Generator[dict[str, Any]]:
+    """Serve a scripted policy; yield the settings that point the agent to it, none for a real model."""
+    if order.policy == "model":
+        yield {}
+        return
+    turns = scripted_turns(order.instance, environment.repository) if order.policy == "oracle" else NULL_TURNS
+    with ScriptedEndpoint(turns) as endpoint:
+        yield {"endpoint": endpoint.url, "model": endpoint.model, "price": (0.0, 0.0)}
+
+
+def _task(order: WorkOrder) -> Task:
+    """Return the problem statement, verbatim: a benchmark's text is measured, not mended."""
+    text = order.instance.problem_statement
+    first = next((line.strip() for line in text.splitlines() if line.strip()), order.instance.instance_id)
+    return Task(title=first, text=text, source=order.instance.instance_id)
+
+
+def _budget_of_batch(report: RunReport, purse: Purse | None) -> bool:
+    return report.outcome in (Ending.COST_LIMIT, Ending.TOKEN_LIMIT) and bool(purse and purse.exhausted())
+
+
+def _infra(order: WorkOrder, kind: str, reason: str, seconds: float, report: RunReport | None = None) -> InstanceResult:
+    return InstanceResult(
+        instance_id=order.instance.instance_id,
+        sample=order.sample,
+        ending=report.outcome if report else "not_started",
+        infra=reason,
+        infra_kind=kind,
+        tries=order.earlier_tries + 1,
+        steps=report.steps if report else 0,
+        cost_usd=report.cost_usd if report else 0.0,
+        seconds=round(seconds, 3),
+    )
+
+
+def _result(order: WorkOrder, report: RunReport, judged: GradeReport, patch: bytes, seconds: float) -> InstanceResult:
+    return InstanceResult(
+        instance_id=order.instance.instance_id,
+        sample=order.sample,
+        ending=report.outcome,
+        grade=judged,
+        tries=order.earlier_tries + 1,
+        steps=report.steps,
+        tokens=report.tokens,
+        cost_usd=report.cost_usd,
+        cost_source=report.cost_source,
+        seconds=round(seconds, 3),
+        agent_seconds=report.seconds,
+        patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
+        patch_bytes=len(patch),
+        repairs=report.repairs,
+    )

@@ -1,0 +1,177 @@
+"""`ostro grade`: judge predictions, of whatever agent, by the tests of their tasks."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostro.cli.options import examples, output_option, print_json
+
+if TYPE_CHECKING:
+    from ostro.benchmarks.batch import Place
+    from ostro.benchmarks.results import InstanceResult
+    from ostro.benchmarks.statistics import Interval
+
+BELOW = 9
+INFRASTRUCTURE = 5
+
+tasks_option = click.option(
+    "--tasks", required=True, metavar="SOURCE",
+    help="A .json, .jsonl or .parquet file, a folder of them, a task repository, a data set of the hub, or builtin.",
+)  # fmt: skip
+only_option = click.option("--only", multiple=True, metavar="ID", help="This instance alone; repeatable.")
+sandbox_option = click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where tests run.",
+)  # fmt: skip
+image_option = click.option("--base-image", default="", metavar="NAME", help="Image that environments are built on.")
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once."
+)
+timeout_option = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True, metavar="S",
+    help="Seconds that the tests of one instance may take.",
+)  # fmt: skip
+
+
+@click.command(
+    epilog=examples(
+        "ostro grade --tasks tasks.jsonl --predictions preds.jsonl --out graded",
+        "ostro grade --tasks builtin --predictions gold        (every task's own fix: 100 %)",
+        "ostro grade --tasks tasks.jsonl --predictions preds.json --fail-under 40 --output json",
+    )
+)
+@tasks_option
+@click.option("--predictions", required=True, metavar="FILE|gold|null", help="Predictions as swebench reads them.")
+@only_option
+@sandbox_option
+@image_option
+@workers_option
+@timeout_option
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep logs, patches and results here.")
+@click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
+@output_option
+def command(
+    tasks: str,
+    predictions: str,
+    only: tuple[str, ...],
+    sandbox: str,
+    base_image: str,
+    workers: int,
+    timeout: float,
+    out: Path | None,
+    fail_under: float | None,
+    output: str,
+) -> int:
+    """Judge predictions by the tests of their tasks, each in a fresh sandbox.
+
+    A resolved verdict counts only where log, exit code and test runner agree and the patch left alone what decides how
+    tests run. The rate's denominator is every task asked for. Ends with 0, with 9 below --fail-under, with 5 when a
+    sandbox or an environment failed.
+    """
+    from ostro.benchmarks.batch import grade_all, manifest_of
+    from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.manifest import leave_manifest
+    from ostro.benchmarks.predictions import read_predictions
+
+    instances = choose(read_instances(tasks), only)
+    found = read_predictions(predictions, instances)
+    if found.unknown and not only:
+        click.echo(f"{len(found.unknown)} predictions are for no task here: {', '.join(found.unknown[:3])}", err=True)
+    if found.null:
+        click.echo(f"{found.null} predictions have no patch.", err=True)
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-graded-")))
+        place = place_of(sandbox, base_image, folder, timeout)
+        model = next((one.model_name_or_path for one in found.by_id.values()), "")
+        leave_manifest(manifest_of("grade", tasks, instances, place, model), instances, folder)
+        results = grade_all(instances, found, place, workers=workers, done=_tell)
+        if out is not None:
+            _report(out)
+    return _finish(results, out, fail_under, output)
+
+
+def place_of(sandbox: str, base_image: str, folder: Path, timeout: float) -> Place:
+    """Return where to grade, what is built kept below OSTRO_HOME."""
+    from ostro.agent.config_sources import load
+    from ostro.benchmarks.batch import Place, choose_flavour
+
+    return Place(choose_flavour(sandbox), load().settings.home, folder, base_image, timeout)
+
+
+def _tell(result: InstanceResult) -> None:
+    why = result.infra or (result.grade.findings[0] if result.grade and result.grade.findings else "")
+    click.echo(f"{result.instance_id}: {result.status}{f' ({why})' if why else ''}", err=True)
+
+
+def _report(folder: Path) -> None:
+    from ostro.benchmarks.html_report import write_page
+    from ostro.benchmarks.report import write_report
+    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.summary import summarise
+
+    run = read_run(folder)
+    summary = summarise(run.manifest, run.results)
+    write_report(run, summary)
+    write_page(run, summary)
+
+
+def _finish(results: Sequence[InstanceResult], out: Path | None, fail_under: float | None, output: str) -> int:
+    from ostro.benchmarks.batch import counted
+    from ostro.benchmarks.statistics import wilson
+
+    resolved = sum(one.resolved for one in results)
+    rate, interval = resolved / len(results), wilson(resolved, len(results))
+    if output == "json":
+        print_json(
+            {
+                "schema": 1,
+                "run": str(out) if out else None,
+                "total": len(results),
+                "resolved": resolved,
+                "rate": rate,
+                "interval": [interval.low, interval.high],
+                "endings": counted(results),
+                "cost_usd": sum(one.cost_usd for one in results),
+                "instances": [_row(one) for one in results],
+            }
+        )
+    else:
+        _show(results, rate, interval)
+    sys.stdout.flush()
+    if any(one.infra for one in results):
+        return INFRASTRUCTURE
+    return BELOW if fail_under is not None and rate * 100 < fail_under else 0
+
+
+def _row(result: InstanceResult) -> dict[str, object]:
+    graded = result.grade
+    return {
+        "instance_id": result.instance_id,
+        "verdict": graded.verdict if graded else None,
+        "consistency": graded.consistency if graded else None,
+        "status": result.status,
+        "applied_by": graded.applied_by if graded else "",
+        "findings": graded.findings if graded else (),
+        "infra": result.infra,
+        "seconds": result.seconds,
+    }
+
+
+def _show(results: Sequence[InstanceResult], rate: float, interval: Interval) -> None:
+    from ostro.benchmarks.batch import counted
+
+    for status, count in counted(results).items():
+        click.echo(f"{status:<14} {count:>6}")
+    final = "" if not any(one.infra for one in results) else ", not final: infrastructure failures remain"
+    bounds = f"95 % interval {interval.low * 100:.1f} to {interval.high * 100:.1f}"
+    click.echo(f"{rate * 100:.1f} % of {len(results)} resolved ({bounds}{final})")
