@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ostro.sandbox.plain_data import as_table
 from ostro.sandbox.policy_rules import ADJUSTABLE, Level, RuleName
 
 SandboxChoice = Literal["auto", "docker", "local", "none"]
@@ -115,9 +116,11 @@ class Settings(BaseSettings):
     @field_validator("policy", mode="before")
     @classmethod
     def _split_policy(cls, value: object) -> object:
-        pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair] if isinstance(value, str) else []
-        levels: object = {name: level for name, _, level in pairs} if isinstance(value, str) else value
-        odd = [name for name in levels if name not in ADJUSTABLE] if isinstance(levels, dict) else []
+        levels = value
+        if isinstance(value, str):
+            pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair]
+            levels = {name: level for name, _, level in pairs}
+        odd = [name for name in as_table(levels) if name not in ADJUSTABLE]
         if odd:
             raise ValueError(f"no rule {odd[0]!r} can be set; there are {', '.join(ADJUSTABLE)}")
         return levels

@@ -19,6 +19,10 @@ import sys
 from typing import Any
 
 RUNNER_WORDS = re.compile("pytest|py.test|unittest|runtests|sympy|test")
+PYTEST_WORDS = {"pytest", "py.test"}
+UNITTEST_WORDS = {"unittest", "runtests.py", "manage.py"}
+"""Programs or modules that a runner is started by, among the first words after the interpreter."""
+
 PYTEST_PARTS = (
     ("_pytest.runner", "call_and_report"),
     ("_pytest.runner", "runtestprotocol"),
@@ -225,7 +229,8 @@ def _begin(witness: Witness) -> None:
     if inherited:
         os.environ["PYTHONPATH"] = os.pathsep.join(inherited)
     atexit.register(witness.leave)
-    if re.search("unittest|runtests|manage.py", _command_line()):
+    started = {word.rpartition("/")[2] for word in _command_line().split(" ")[:4]}
+    if UNITTEST_WORDS & started and not PYTEST_WORDS & started:
         witness.watch_unittest()
     else:
         witness.invite_pytest(__name__)

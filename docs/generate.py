@@ -29,6 +29,7 @@ MEANINGS = {
     5: "the sandbox or the environment failed",
     6: "the disk: no room, no permission",
     8: "for `replay`: something came out differently",
+    9: "for `grade` and `validate`: fewer than `--fail-under`",
     70: "a bug of Ostro; a report was written",
     130: "interrupted",
 }
