@@ -24,9 +24,9 @@ test-all: ## Everything, at most fifteen minutes
 	@.ci/setup dev
 	@$(PYTEST) -q $(ARGS)
 
-faults: ## The fault matrix and the attack suite alone
+faults: ## The fault matrix and the attack suite alone, with a verdict for each row
 	@.ci/setup test
-	@$(PYTEST) -q tests/faults tests/attacks $(ARGS)
+	@$(PYTEST) -q --matrix tests/faults tests/attacks $(ARGS)
 
 lint: ## ruff, and the import directions
 	@.ci/setup dev

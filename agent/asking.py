@@ -41,6 +41,10 @@ class Sampling:
     max_output: int
     raised: bool = False
 
+    def described(self) -> dict[str, JsonValue]:
+        """Return what a manifest holds as `sampling`."""
+        return {"temperature": self.temperature, "seed": self.seed, "max_tokens": self.max_tokens}
+
     def raise_max_tokens(self) -> None:
         """Allow longer replies from now on; the second time nothing happens."""
         if not self.raised:

@@ -30,6 +30,7 @@ from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
+from ostro.agent.toolset import toolset_of
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.host_git import Base, open_base
 from ostro.sandbox.protocol import RepositoryError, Sandbox, SandboxSpec
@@ -219,6 +220,7 @@ def prepare(
     found = inspect_repository(repository)
     base = _base_of(states, folder)
     target = resolve(settings.model, settings.endpoint, settings.price)
+    toolset_of(settings, target.model)  # a wrong name is told before anything is made
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
     model = ModelClient(

@@ -76,11 +76,11 @@ class ThreadEngine:
                     yield Done(order, error=error) if error else Done(order, result=future.result())
 
     def _next(self, running: dict[Future[ResultT], OrderT]) -> set[Future[ResultT]]:
-        try:
-            with interruptible():
-                return wait(running, return_when=FIRST_COMPLETED).done
-        except KeyboardInterrupt:
-            if not self.drained:
+        if not self.drained:
+            try:
+                with interruptible():
+                    return wait(running, return_when=FIRST_COMPLETED).done
+            except KeyboardInterrupt:
                 self.drained = True
                 self._on_drain()
-            return set()
+        return wait(running, return_when=FIRST_COMPLETED).done

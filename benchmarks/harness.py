@@ -34,6 +34,7 @@ from ostro.benchmarks.store import (
     RESULT,
     Run,
     instance_folder,
+    read_manifest,
     read_run,
     write_text,
 )
@@ -220,7 +221,7 @@ def keep_manifest(request: EvalRequest) -> RunManifest:
     if not path.exists():
         leave_manifest(fresh, request.instances, request.out)
         return fresh
-    stands = read_run(request.out).manifest
+    stands = read_manifest(request.out)
     for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):
         old, new = getattr(stands, name), getattr(fresh, name)
         if old != new:

@@ -73,12 +73,21 @@ def read_run(folder: Path) -> Run:
     Raises:
         UsageError: it is not the folder of an evaluation, or a file of it is damaged.
     """
+    manifest = read_manifest(folder)
+    results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
+    return Run(folder, manifest, tuple(results))
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """Return what ran, or runs, in a run folder.
+
+    Raises:
+        UsageError: it is not the folder of an evaluation, or its manifest is damaged.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"{folder}: no {MANIFEST}", mend="Name the folder that an evaluation was written to.")
-    manifest = _read(path, RunManifest)
-    results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
-    return Run(folder, manifest, tuple(results))
+    return _read(path, RunManifest)
 
 
 def logs_of(folder: Path) -> list[Path]:

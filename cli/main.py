@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": "Run a model over a task set and grade its patches.",
     "compare": "Say whether two evaluations differ by more than chance.",
     "report": "Write the reports of an evaluation, one HTML page among them.",
+    "fork": "Go another way from a step of a run: another model, prompt, tools or message.",
     "replay": "Run the recorded replies of a run again and compare what comes back.",
     "clean": "Show what is kept on the disk, and remove it.",
     "grade": "Judge predictions, of whatever agent, by the tests of their tasks.",

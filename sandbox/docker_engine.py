@@ -226,6 +226,18 @@ class Engine:
             made = self._client.exec_create(container, list(argv), stdin=True)
             return _channel(self._client.exec_start(made["Id"], socket=True))
 
+    def output_of(self, container: str, argv: Sequence[str], timeout_s: float) -> str:
+        """Run a further process in a running container and return what it wrote on stdout until then."""
+        channel = self.execute(container, argv)
+        deadline = time.monotonic() + timeout_s
+        said = b""
+        try:
+            while (left_s := deadline - time.monotonic()) > 0 and (piece := channel.receive(left_s)):
+                said += piece
+        finally:
+            channel.close()
+        return said.decode("utf-8", "replace")
+
     def start(self, container: str) -> None:
         """Start a created or stopped container."""
         with engine_errors("starting the container"):

@@ -331,9 +331,10 @@ def test_g01_run_git_when_the_repository_is_poisoned_then_no_operation_starts_an
     trap.canary.unlink(missing_ok=True)
     sprung: list[str] = []
     for operation in [*OPERATIONS, *OPERATIONS[:10]]:  # some only after what others did
-        for place in ({"cwd": trap.root}, {"git_dir": trap.root / ".git", "work_tree": trap.root}):
+        for git_dir in (None, trap.root / ".git"):
             with contextlib.suppress(RepositoryError):
-                run_git(operation.split(), **place, stdin=b"", timeout_s=20)
+                work_tree = trap.root if git_dir else None
+                run_git(operation.split(), git_dir=git_dir, work_tree=work_tree, cwd=trap.root, stdin=b"", timeout_s=20)
             if trap.canary.exists():
                 sprung.append(operation)
                 trap.canary.unlink()

@@ -163,18 +163,21 @@ def test_x10_file_of_a_tebibyte_when_made_is_named_in_bounded_time(
     isolated: AttachedSandbox, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patch_module, "ADD_S", 2)
+    monkeypatch.setattr(patch_module, "MAX_COPY_BYTES", 64 * 1024**2)  # for an image without git
     isolated.run("echo new >new.txt")
-    made = isolated.run("truncate -s 1T big.bin; ls big.bin && stat -c %s big.bin")
-    if str(1024**4) not in made.output.text():
+    made = isolated.run(f"truncate -s {1024**4} big.bin; echo; stat -c %s big.bin")
+    if not made.output.text().endswith(f"\n{1024**4}\n"):
         assert "File size limit" in made.output.text(), kind  # the sandbox's own limit was first
-        isolated.run("truncate -s 7G big.bin")
+        isolated.run(f"truncate -s {3 * 1024**3} big.bin")
     started = time.monotonic()
+    said = r"larger than 256 MiB.*big\.bin" if isolated.has("git") else "larger than"
     for _ in range(2):
-        with pytest.raises(SandboxError, match=r"larger than 256 MiB.*big\.bin") as caught:
+        with pytest.raises(SandboxError, match=said) as caught:
             isolated.patch()
         assert caught.value.kind == "patch_too_large"
-    with pytest.raises(SandboxError, match=r"big\.bin"):
-        isolated.checkpoint(tmp_path)
+    if isolated.has("git"):
+        with pytest.raises(SandboxError, match=said):
+            isolated.checkpoint(tmp_path)
     with pytest.raises(ValueError, match="larger than"):
         isolated.read("big.bin", max_bytes=1000)
     assert time.monotonic() - started < 60
@@ -192,7 +195,7 @@ def test_x10_lock_when_left_by_a_killed_git_is_no_hindrance(isolated: AttachedSa
 def test_x10_a_hundred_thousand_files_when_made_are_counted_or_refused_in_time(
     isolated: AttachedSandbox, tmp_path: Path
 ) -> None:
-    many = "mkdir -p {0} && cd {0} && seq 100000 | xargs touch"
+    many = "(mkdir -p {0} && cd {0} && seq 100000 | xargs touch)"
     assert isolated.run(many.format("ignored"), timeout_s=300).exit_code == 0
     started = time.monotonic()
     isolated.run("echo new >new.txt")

@@ -34,6 +34,7 @@ from ostro.sandbox.secret_formats import ASSIGNED, secrets_in
         ("a/.../b", "a/../b"),
         ("src/Main.java", "src/main.java"),
         ("backup~1", "backup~1"),
+        (":memory:", ":memory:"),
     ],
 )
 def test_canonical_when_a_file_system_is_lenient_then_the_path_is_what_it_means(path: str, expected: str) -> None:
