@@ -22,10 +22,9 @@ def verdicts(outcomes: Outcomes) -> dict[str, dict[str, str]]:
     """Return row -> column -> verdict; a row that no test names is not there."""
     seen: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for test, outcome in outcomes:
-        row = _ROW.search(test)
-        if row:
-            kind = _KIND.search(test)
-            seen[row[1].upper(), kind[1] if kind else "any"].add(outcome)
+        if row := _ROW.search(test):
+            found = _KIND.search(test)
+            seen[row[1].upper(), found[1] if found else "any"].add(outcome)
     table: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for (name, kind), ended in sorted(seen.items()):
         table[name][kind] = "FAILS" if ended & {"failed", "error"} else "holds" if "passed" in ended else "not here"
