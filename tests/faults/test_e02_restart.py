@@ -41,21 +41,10 @@ class OwnEngine:
 
     def start(self) -> None:
         places = [f"--{name}={self._folder}/{name}" for name in ("data-root", "exec-root", "pidfile")]
-        argv = [
-            "unshare",
-            "--net",
-            "dockerd",
-            *places,
-            "-H",
-            self.address,
-            "--bridge=none",
-            "--iptables=false",
-            "--ip-masq=false",
-        ]
+        nothing_of_the_host = ["--bridge=none", "--iptables=false", "--ip-masq=false", "--ip-forward=false"]
+        argv = ["unshare", "--net", "dockerd", *places, "-H", self.address, *nothing_of_the_host]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*argv, "--bridge=none", "--iptables=false", "--ip-masq=false"], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
         deadline = time.monotonic() + START_S
         while subprocess.run(["docker", "-H", self.address, "info"], capture_output=True, check=False).returncode:
             assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]
