@@ -24,9 +24,9 @@ test-all: ## Everything, at most fifteen minutes
 	@.ci/setup dev
 	@$(PYTEST) -q $(ARGS)
 
-faults: ## The fault matrix and the attack suite alone, with a verdict for each row
+faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
-	@$(PYTEST) -q --matrix tests/faults tests/attacks $(ARGS)
+	@$(PYTEST) -q -p tests.faults.matrix $(ARGS)
 
 lint: ## ruff, and the import directions
 	@.ci/setup dev

@@ -19,7 +19,6 @@ from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.interruption import kept_back
-from ostro.agent.record.events import Event
 from ostro.agent.record.lock import RunLock
 from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
@@ -73,27 +72,15 @@ class EvalRequest:
 
 
 class Watcher(Protocol):
-    """Told how a batch goes on; called from several threads, returns quickly."""
-
-    def begun(self, order: WorkOrder) -> None:
-        """A worker took up an order."""
-        ...
-
-    def event(self, order: WorkOrder, event: Event) -> None:
-        """The order's agent wrote an event."""
-        ...
+    """Told how a batch goes on; returns quickly."""
 
     def ended(self, order: WorkOrder, result: InstanceResult | None) -> None:
         """A worker put an order down; None: it is not final."""
         ...
 
-    def say(self, text: str) -> None:
-        """Something that takes time, or a warning."""
-        ...
 
-
-Work = Callable[[WorkOrder, Purse], InstanceResult]
-"""Does one order; raises NotFinalError when the purse is empty."""
+Work = Callable[[WorkOrder], InstanceResult]
+"""Does one order; raises NotFinalError when the batch's purse is empty."""
 
 
 @dataclass
@@ -116,7 +103,7 @@ class Batch:
         """Do the orders; those that failed for want of infrastructure once more."""
         for _ in range(INFRA_TRIES):
             again: list[WorkOrder] = []
-            for done in self.engine.run(orders, self._do, self._stop):
+            for done in self.engine.run(orders, self.work, self._stop):
                 result = self._take(done)
                 self.watcher.ended(done.order, result)
                 if result is not None and result.infra:
@@ -124,10 +111,6 @@ class Batch:
             orders = again
             if not orders or self.stopped:
                 return
-
-    def _do(self, order: WorkOrder) -> InstanceResult:
-        self.watcher.begun(order)
-        return self.work(order, self.purse)
 
     def _take(self, done: Done[WorkOrder, InstanceResult]) -> InstanceResult | None:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
@@ -143,6 +126,8 @@ class Batch:
                 infra_kind="crash",
                 tries=done.order.earlier_tries + 1,
             )
+        if not self.engine.here:
+            self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         if result.infra_kind in HOPELESS and not self.stopped:
             self.stopped = result.infra
         write_result(self.request.out, result)
@@ -156,8 +141,16 @@ class Batch:
         return bool(self.stopped)
 
 
-def evaluate(request: EvalRequest, engine: Engine, work: Work, watcher: Watcher) -> tuple[Run, str]:
+def evaluate(
+    request: EvalRequest, engine: Engine, work_with: Callable[[Purse], Work], watcher: Watcher
+) -> tuple[Run, str]:
     """Do what is left of a batch and return it as it then stands on the disk, and why it stopped early ("" if not).
+
+    Args:
+        request: what to do.
+        engine: where.
+        work_with: makes what does one order, from the purse that all of them share where the engine is `here`.
+        watcher: told of every result.
 
     Raises:
         UsageError: the folder holds another batch; another process works on it.
@@ -171,7 +164,7 @@ def evaluate(request: EvalRequest, engine: Engine, work: Work, watcher: Watcher)
         for result in finished.values():
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
-        batch = Batch(request, engine, work, watcher, purse)
+        batch = Batch(request, engine, work_with(purse), watcher, purse)
         batch.drive(orders)
         return read_run(request.out), batch.stopped
 

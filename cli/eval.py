@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ostro.agent.budget import Purse
     from ostro.agent.config import Settings
     from ostro.benchmarks.engine import Engine
+    from ostro.benchmarks.harness import Work
     from ostro.benchmarks.orders import WorkOrder
     from ostro.benchmarks.results import InstanceResult
     from ostro.benchmarks.store import Run
@@ -101,7 +102,7 @@ def command(
     before = [result for _, result in read_results(request.out) if not result.infra]
     with BatchScreen(sys.stderr, len(list(orders_of(request))), before) as screen:
         engine, drained = engine_of(engine_name, workers, screen)
-        run, stopped = evaluate(request, engine, work_of(engine_name, screen), screen)
+        run, stopped = evaluate(request, engine, work_with(engine_name, screen), screen)
     return conclude(run, output, stopped=stopped, interrupted=drained(), fail_under=fail_under)
 
 
@@ -134,17 +135,18 @@ def engine_of(name: str, workers: int, screen: BatchScreen) -> tuple[Engine, Cal
     return threads, lambda: threads.drained
 
 
-def work_of(name: str, screen: BatchScreen) -> Callable[[WorkOrder, Purse], InstanceResult]:
-    """Return what does one order: in this process with the screen told, or wherever Ray runs it."""
+def work_with(name: str, screen: BatchScreen) -> Callable[[Purse], Work]:
+    """Return what makes the work of one order: in this process with the screen told, or wherever Ray runs it."""
     from ostro.benchmarks.solving import work
 
-    if name == "ray":
-        return lambda order, _: work(order)  # a purse cannot be shared between machines: costs are booked on return
+    def here(purse: Purse) -> Work:
+        def work_here(order: WorkOrder) -> InstanceResult:
+            screen.begun(order)
+            return work(order, purse=purse, listener=lambda event: screen.event(order, event))
 
-    def work_here(order: WorkOrder, purse: Purse) -> InstanceResult:
-        return work(order, purse=purse, listener=lambda event: screen.event(order, event))
+        return work_here
 
-    return work_here
+    return (lambda _: work) if name == "ray" else here
 
 
 def conclude(run: Run, output: str, *, stopped: str, interrupted: bool, fail_under: float | None) -> int:

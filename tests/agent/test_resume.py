@@ -12,7 +12,7 @@ import pytest
 
 from ostro.agent.errors import OstroError, StorageError, UsageError
 from ostro.agent.outcome import Ending, RunReport
-from ostro.agent.record.events import Checkpointed, Ended, Event, Observed, Planned, Resumed
+from ostro.agent.record.events import Checkpointed, Ended, Event, Observed, Planned, Published, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.agent.resume import resume
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint
@@ -174,6 +174,47 @@ def test_resume_when_an_attempt_of_several_was_cut_off_then_the_others_stay(tmp_
         assert report.steps == 6
         assert logs[0].read_bytes().splitlines()[: len(kept)] == kept
         assert sum(isinstance(event, Planned) for event in read_events(logs[1])) == 3
+
+
+def cut_log(log: Path, kind: type[Event]) -> None:
+    """Leave out everything from the first event of a kind on, as if the process had been killed before it."""
+    number = next(event.seq for event in read_events(log) if isinstance(event, kind))
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:number]))
+
+
+def between_attempts(out: Path) -> None:
+    shutil.rmtree(out / "attempt-2")
+    in_the_selection(out)
+
+
+def in_the_selection(out: Path) -> None:
+    for log in out.rglob("trajectory.jsonl"):
+        if any(isinstance(event, Published) for event in read_events(log)):
+            cut_log(log, Published)
+
+
+def before_the_report(out: Path) -> None:
+    assert (out / "patch.diff").exists()
+
+
+@pytest.mark.parametrize("killed", [between_attempts, in_the_selection, before_the_report])
+def test_resume_when_killed_after_an_attempt_of_two_then_the_same_report(tmp_path: Path, killed: Any) -> None:
+    other = bash("sed -i 's/sum(prices) + 1/sum(list(prices))/' price.py")
+    with ScriptedEndpoint([FIX], known_faults=FAULTS) as endpoint:
+        repository = make_repository(tmp_path / "repository")
+        endpoint.by_request = [FIX, SUBMIT, SUBMIT, other, SUBMIT, SUBMIT]
+        first = drive_at(tmp_path, repository, endpoint, attempts=2, price=(1.0, 2.0)).report
+        asked = len(endpoint.requests)
+        killed(tmp_path / "run")
+        if killed is between_attempts:
+            endpoint.by_request = [SUBMIT] * asked + [other, SUBMIT, SUBMIT]
+        (tmp_path / "run" / "report.json").unlink()
+        again = resume(tmp_path / "run", {}, None, lambda _: None)
+        assert len(endpoint.requests) == asked + (3 if killed is between_attempts else 0)
+        fresh = {"seconds": 0.0, "tests": first.tests, "commit": first.commit}
+        assert again.model_copy(update=fresh) == first.model_copy(update=fresh)
+        assert (again.tests.before.status, again.tests.after.status) == ("red", "green")
+        assert git(repository, "branch", "--list", "ostro/*", "--format=%(refname:short)") == again.branch
 
 
 def damage_log(out: Path, repository: Path) -> None:

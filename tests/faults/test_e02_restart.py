@@ -20,6 +20,13 @@ from ostro.sandbox.repository import inspect_repository
 
 START_S = 60.0
 
+# docker-py leaves the socket of a refused connection to the garbage collector; a look at the disk may meet one.
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 class OwnEngine:
     """A second dockerd beside the machine's: its own data, sockets and containerd, no network."""
@@ -78,8 +85,6 @@ def sandbox(own_engine: OwnEngine, repository: Path, tmp_path: Path, docker_imag
         assert not engine.volumes({"ostro.run": "restarted"})
 
 
-@pytest.mark.docker
-@pytest.mark.slow
 def test_e02_engine_when_restarted_between_commands_keeps_the_workspace(
     own_engine: OwnEngine, sandbox: DockerSandbox, tmp_path: Path
 ) -> None:
@@ -94,8 +99,6 @@ def test_e02_engine_when_restarted_between_commands_keeps_the_workspace(
     assert sandbox.run('echo "$KEPT"').output.text() == "1\n"
 
 
-@pytest.mark.docker
-@pytest.mark.slow
 def test_e02_engine_when_restarted_under_a_command_says_that_it_was_cut_off(
     own_engine: OwnEngine, sandbox: DockerSandbox
 ) -> None:

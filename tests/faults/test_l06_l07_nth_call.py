@@ -32,7 +32,7 @@ TURNS = (FIX, SUBMIT, SUBMIT)
 AT_ONCE = 2
 ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "EIO", "open": "EIO", "spawn": "EAGAIN"}
 STORAGE = (Ending.STORAGE_ERROR, Ending.DISK_FULL)
-ENDINGS = (Ending.SUBMITTED, Ending.SANDBOX_ERROR, Ending.WORKSPACE_LOST, Ending.PREFLIGHT_FAILED, *STORAGE)
+ENDINGS = (Ending.SUBMITTED, Ending.SANDBOX_ERROR, Ending.PREFLIGHT_FAILED, Ending.MODEL_ERROR, *STORAGE)
 
 pytestmark = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
@@ -42,12 +42,12 @@ class Run:
     """A run that has ended.
 
     Attributes:
-        failure: what it was to meet, and has met if the mark is there.
+        failure: what it was to meet, and has met if the mark is there; None for a request that was refused.
         again: what `ostro resume` made of it; None where there was nothing to resume.
     """
 
     folder: Path
-    failure: Failure
+    failure: Failure | None
     exit_code: int
     stdout: str
     stderr: str
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def failed(self) -> bool:
-        return Path(self.failure.mark).exists()
+        return self.failure is None or Path(self.failure.mark).exists()
 
     @property
     def report(self) -> RunReport:
@@ -70,12 +70,17 @@ class Driver:
         self._folder = folder
 
     def run(self, kind: str, number: int) -> Run:
-        """Run Ostro on a repository of its own with the failure in it, and resume what it leaves."""
+        """Run Ostro on a repository of its own with the failure in it, and resume what it leaves.
+
+        Args:
+            kind: of `Failure`, or `request`: the endpoint refuses.
+            number: the call that fails, from 1.
+        """
         folder = self._folder / f"{kind}-{number}"
         folder.mkdir()
         repository = make_repository(folder / "repository")
-        failure = Failure(kind, number, ERRORS[kind], str(folder / "mark"))
-        with serve(TURNS) as endpoint:
+        failure = Failure(kind, number, ERRORS[kind], str(folder / "mark")) if kind in ERRORS else None
+        with serve(TURNS, "" if failure else "401", turn=number - 1) as endpoint:
             model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
             sandbox = ["--sandbox", "local", "--setup", "true", "--test", CHECK]
             where = ["--repo", str(repository), "--out", str(folder / "run"), "--output", "json"]
@@ -181,3 +186,13 @@ def test_l06_l07_run_when_some_calls_fail_then_a_typed_ending_and_a_resumed_run_
     """Every so many calls; the slow test beside it fails each of them."""
     for run in until_none_fails(tmp_path, kind, stride // 2, stride):
         check_completed(run)
+
+
+def test_l06_run_when_any_request_is_refused_then_a_typed_ending_and_a_resumed_run_completes(tmp_path: Path) -> None:
+    with nursery(os.environ) as server:
+        driver = Driver(server, tmp_path)
+        for number in range(1, len(TURNS) + 1):
+            run = driver.run("request", number)
+            assert run.report.outcome is Ending.MODEL_ERROR
+            assert run.again is not None
+            check_completed(run)
