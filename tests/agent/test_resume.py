@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from ostro.sandbox.protocol import RepositoryError
 from tests.driving import FIX, SOLVE, SUBMIT, Driven, bash, drive, drive_at, git, make_repository
 from tests.endpoint import FAULTS
 
-REFUSED = {"fault": "A06", "fault_times": 1}
+REFUSED: Mapping[str, Any] = {"fault": "A06", "fault_times": 1}
 """The endpoint refuses the key once: the run ends as model_error, and the same request succeeds afterwards."""
 
 
@@ -144,7 +144,7 @@ def test_resume_when_killed_after_the_limit_was_raised_then_the_new_limit_holds(
 
 
 def test_resume_when_the_checkpoints_are_gone_then_the_calls_are_run_again_from_the_base(tmp_path: Path) -> None:
-    turns = [bash("echo x >>seen.txt"), FIX, bash("echo y >>seen.txt"), REFUSED | SUBMIT, SUBMIT]
+    turns = [bash("echo x >>seen.txt"), FIX, bash("echo y >>seen.txt"), {**REFUSED, **SUBMIT}, SUBMIT]
     with Twice(tmp_path, turns) as run:
         assert any(isinstance(event, Checkpointed) for event in run.events())
         shutil.rmtree(run.out / "checkpoints")
@@ -268,7 +268,7 @@ def test_resume_when_something_it_needs_is_gone_then_one_error_and_nothing_chang
 
 def test_run_when_it_begins_then_the_request_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INDEX_TOKEN", "tok-0123456789abcdef")
-    with Twice(tmp_path, [REFUSED | SUBMIT], instructions="Use tok-0123456789abcdef.") as run:
+    with Twice(tmp_path, [{**REFUSED, **SUBMIT}], instructions="Use tok-0123456789abcdef.") as run:
         stored = (run.out / "request.json").read_text()
         assert "tok-0123456789abcdef" not in stored
         with pytest.raises(UsageError, match="the setting instructions of this run held a secret"):

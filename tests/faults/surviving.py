@@ -17,7 +17,7 @@ from typing import Any
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.events import Compacted, Event, Observed, Planned, Resumed
 from ostro.agent.record.trajectory import read_events
-from ostro.agent.repetition import normalise
+from ostro.agent.record.volatile import normalise
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import FIX, SUBMIT, bash, make_repository
 from tests.faults.dying import Death, Nursery
