@@ -75,7 +75,8 @@ def test_fake_when_compared_with_the_published_description_then_it_fits(tmp_path
     with FakeForge(tmp_path / "forge", description=github_description()) as forge:
         play(forge, tmp_path)
         ask(forge, "POST", f"{REPOSITORY}/issues/1/comments", {"text": "a field that nobody knows"} | {"body": "x"})
-    assert forge.deviations == [f"POST {REPOSITORY.replace('acme/widget', '{owner}/{repo}')}/issues/{{issue_number}}/comments: text is not described"]  # fmt: skip
+    route = "POST /repos/{owner}/{repo}/issues/{issue_number}/comments"
+    assert forge.deviations == [f"{route}: text is not described"]
 
 
 def test_fake_when_the_token_may_only_read_then_api_and_push_refuse(tmp_path: Path) -> None:

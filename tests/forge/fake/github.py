@@ -75,17 +75,23 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
         if method != ask.method or match is None:
             continue
         repository = world.repositories.get(f"{match['owner']}/{match['repo']}")
-        if repository is None or (repository.private and ask.token is None):
-            return Answer(404, {"message": "Not Found"}, template)
-        if method != "GET" and (ask.token is None or not ask.token.write):
-            status, message = (401, "Requires authentication") if ask.token is None else (403, NOT_ACCESSIBLE)
-            return Answer(status, {"message": message}, template)
         try:
+            _admit(ask, repository)
+            assert repository is not None
             status, value = handler(View(world, repository, ask, base_url, match.groupdict()))
         except Refused as refusal:
-            return Answer(refusal.status, refusal.value, template)
+            status, value = refusal.status, refusal.value
         return Answer(status, value, template)
     return Answer(404, {"message": "Not Found"})
+
+
+def _admit(ask: Ask, repository: Repository | None) -> None:
+    if repository is None or (repository.private and ask.token is None):
+        raise Refused(404, "Not Found")
+    if ask.method != "GET" and ask.token is None:
+        raise Refused(401, "Requires authentication")
+    if ask.method != "GET" and ask.token is not None and not ask.token.write:
+        raise Refused(403, NOT_ACCESSIBLE)
 
 
 NOT_ACCESSIBLE = "Resource not accessible by integration"
@@ -338,7 +344,7 @@ def _pull(view: View, pull: Pull) -> Json:
         "user": _person(view.world, issue.author),
         "head": {"ref": pull.head, "sha": head_sha, "label": f"{head_repository.owner}:{pull.head}",
                  "repo": {"full_name": pull.head_repository}},
-        "base": {"ref": pull.base, "sha": repository.head_of(pull.base) or "", "label": f"{repository.owner}:{pull.base}",
-                 "repo": {"full_name": repository.full_name}},
+        "base": {"ref": pull.base, "sha": repository.head_of(pull.base) or "",
+                 "label": f"{repository.owner}:{pull.base}", "repo": {"full_name": repository.full_name}},
         "merged_at": STAMP if pull.merged else None,
     }  # fmt: skip

@@ -78,9 +78,12 @@ class FakeForge:
     def __post_init__(self) -> None:
         self.world = World(self.folder)
         self.lock = threading.RLock()
-        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._httpd.daemon_threads = True
         self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        return type("Handler", (_Handler,), {"forge": self})
 
     @property
     def url(self) -> str:
@@ -125,93 +128,109 @@ class FakeForge:
         return answer
 
 
-def _planned(kind: FaultKind | None) -> Answer | None:
+@dataclass(frozen=True)
+class _Sent:
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+def _sent(answer: Answer) -> _Sent:
+    content = b"" if answer.value is None else json.dumps(answer.value).encode()
+    return _Sent(answer.status, [("Content-Type", "application/json; charset=utf-8"), *answer.headers.items()], content)
+
+
+def _planned(kind: FaultKind | None) -> _Sent | None:
     if kind == "rate":
         told = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 1)}
-        return Answer(403, {"message": "API rate limit exceeded for installation."}, headers=told)
+        return _sent(Answer(403, {"message": "API rate limit exceeded for installation."}, headers=told))
     if kind == "secondary":
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        return Answer(403, {"message": message}, headers={"retry-after": "1"})
+        return _sent(Answer(403, {"message": message}, headers={"retry-after": "1"}))
     if kind == "502":
-        return Answer(502, {"message": "Server Error"})
+        return _sent(Answer(502, {"message": "Server Error"}))
     if kind == "422":
-        return Answer(422, {"message": "Validation Failed", "errors": [{"resource": "X", "code": "invalid"}]})
+        return _sent(Answer(422, {"message": "Validation Failed", "errors": [{"resource": "X", "code": "invalid"}]}))
     return None
 
 
-def _handler(forge: FakeForge) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; `forge` is set by a subclass for each forge."""
 
-        def _serve(self) -> None:
-            if forge.on_request is not None:
-                forge.on_request(len(forge.requests))
-            path, _, query = self.path.partition("?")
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = self._body(headers)
-            token = forge.token_of(headers.get("authorization", ""))
-            kind = forge.take_fault(self.command, path)
-            planned = _planned(kind)
-            status, told, content = 0, list[tuple[str, str]](), b""
-            value: Any = None
-            if path.startswith("/api/v3/"):
-                value = json.loads(body) if body else None
-                ask = Ask(self.command, unquote(path.removeprefix("/api/v3")), dict(parse_qsl(query)), value, token,
-                          refused="authorization" in headers and token is None)  # fmt: skip
-                answer = planned or (Answer(0, None) if kind == "cut" else forge.answer_api(ask))
-                status, content = answer.status, b"" if answer.value is None else json.dumps(answer.value).encode()
-                told = [("Content-Type", "application/json; charset=utf-8"), *answer.headers.items()]
-            elif planned is not None:
-                status, content = planned.status, b"fault"
-            elif kind != "cut":
-                status, told, content = self._git(path, query, headers, body, token)
-            silent = kind in ("lost", "cut")
-            login = token.login if token else ""
-            forge.requests.append(Recorded(self.command, path, query, value, login, headers, 0 if silent else status))
-            if silent:
-                self.close_connection = True
-                self.connection.close()
-                return
-            self.send_response(status)
-            for name, text in told:
-                self.send_header(name, text)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    protocol_version = "HTTP/1.1"
+    forge: FakeForge
 
-        def _git(
-            self, path: str, query: str, headers: dict[str, str], body: bytes, token: Token | None
-        ) -> tuple[int, list[tuple[str, str]], bytes]:
-            repository = forge.world.repositories.get("/".join(path.split("/")[1:3]).removesuffix(".git"))
-            write = git_http.wants_to_write(path, query)
-            if repository is None:
-                return 404, [], b"Not Found"
-            if token is None and (write or repository.private):
-                return 401, [("WWW-Authenticate", 'Basic realm="fake"')], b""
-            if (
-                write
-                and token is not None
-                and not (token.write and repository.permission_of(token.login) in ("admin", "write"))
-            ):
-                return 403, [], b"Write access to repository not granted."
-            user = token.login if token else ""
-            with forge.lock:
-                done = git_http.serve(forge.folder, self.command, path, query, headers, body, user)
-            return done.status, done.headers, done.body
+    def _serve(self) -> None:
+        forge = self.forge
+        if forge.on_request is not None:
+            forge.on_request(len(forge.requests))
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self._body(headers)
+        token = forge.token_of(headers.get("authorization", ""))
+        is_api = path.startswith("/api/")
+        value = json.loads(body) if body and is_api else None
+        kind = forge.take_fault(self.command, path)
+        done = _planned(kind)
+        if done is None and kind == "cut":
+            done = _Sent(0, [], b"")
+        if done is None:
+            done = (
+                self._api(path, query, value, headers, token)
+                if is_api
+                else self._git(path, query, headers, body, token)
+            )
+        silent = kind in ("lost", "cut")
+        login, status = token.login if token else "", 0 if silent else done.status
+        forge.requests.append(Recorded(self.command, path, query, value, login, headers, status))
+        if silent:
+            self.close_connection = True
+            self.connection.close()
+        else:
+            self._send(done)
 
-        def _body(self, headers: dict[str, str]) -> bytes:
-            if headers.get("transfer-encoding", "").lower() != "chunked":
-                return self.rfile.read(int(headers.get("content-length", "0")))
-            parts: list[bytes] = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
+    def _send(self, done: _Sent) -> None:
+        self.send_response(done.status)
+        for name, text in done.headers:
+            self.send_header(name, text)
+        if done.status != 204:
+            self.send_header("Content-Length", str(len(done.body)))
+        self.end_headers()
+        self.wfile.write(done.body)
+
+    def _api(self, path: str, query: str, value: Any, headers: dict[str, str], token: Token | None) -> _Sent:
+        refused = "authorization" in headers and token is None
+        below = unquote(path.removeprefix("/api/v3"))
+        ask = Ask(self.command, below, dict(parse_qsl(query)), value, token, refused=refused)
+        return _sent(self.forge.answer_api(ask))
+
+    def _git(self, path: str, query: str, headers: dict[str, str], body: bytes, token: Token | None) -> _Sent:
+        repository = self.forge.world.repositories.get("/".join(path.split("/")[1:3]).removesuffix(".git"))
+        write = git_http.wants_to_write(path, query)
+        if repository is None:
+            return _Sent(404, [], b"Not Found")
+        if token is None and (write or repository.private):
+            return _Sent(401, [("WWW-Authenticate", 'Basic realm="fake"')], b"")
+        if write and token is not None:
+            may = token.write and repository.permission_of(token.login) in ("admin", "write")
+            if not may:
+                return _Sent(403, [], b"Write access to repository not granted.")
+        user = token.login if token else ""
+        with self.forge.lock:
+            done = git_http.serve(self.forge.folder, self.command, path, query, headers, body, user)
+        return _Sent(done.status, done.headers, done.body)
+
+    def _body(self, headers: dict[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(headers.get("content-length", "0")))
+        parts: list[bytes] = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(parts)
+        self.rfile.readline()
+        return b"".join(parts)
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815  # names of the base class
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815  # names of the base class
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the signature of the base class
-            pass
-
-    return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the signature of the base class
+        pass
