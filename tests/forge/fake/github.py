@@ -25,6 +25,12 @@ class Refused(Exception):  # noqa: N818  # an answer, not a failure
             self.value["errors"] = list(errors)
 
 
+class Moved(Refused):
+    def __init__(self, url: str) -> None:
+        super().__init__(301, "Moved Permanently")
+        self.value["url"] = url
+
+
 @dataclass(frozen=True)
 class View:
     """One request within its repository."""
@@ -47,6 +53,8 @@ class View:
         found = self.repository.issues.get(self.number("issue_number"))
         if found is None:
             raise Refused(404, "Not Found")
+        if found.moved_to:
+            raise Moved(self.base_url + found.moved_to)
         return found
 
 
@@ -80,7 +88,8 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
             assert repository is not None
             status, value = handler(View(world, repository, ask, base_url, match.groupdict()))
         except Refused as refusal:
-            status, value = refusal.status, refusal.value
+            headers = {"Location": refusal.value["url"]} if isinstance(refusal, Moved) else {}
+            return Answer(refusal.status, refusal.value, template, headers)
         return Answer(status, value, template)
     return Answer(404, {"message": "Not Found"})
 

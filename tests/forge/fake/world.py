@@ -47,7 +47,11 @@ class LabelEvent:
 
 @dataclass
 class Issue:
-    """An issue, or the part of a pull request that is one."""
+    """An issue, or the part of a pull request that is one.
+
+    Attributes:
+        moved_to: path of the API where it is since somebody transferred it; "" where it is still here.
+    """
 
     number: int
     title: str
@@ -57,6 +61,7 @@ class Issue:
     locked: bool = False
     labels: list[str] = field(default_factory=list[str])
     assignees: list[str] = field(default_factory=list[str])
+    moved_to: str = ""
 
 
 @dataclass
