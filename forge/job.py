@@ -166,7 +166,7 @@ def _for_issue(job: Job, forge: Forge, order: Order) -> Assignment | Skip:
     if refusal:
         return Skip(refusal)
     state = forge.issue_state(number)
-    refusal = _closed_to_us(state, actor)
+    refusal = _closed_to_us(state, actor) or _withdrawn(job, order, state)
     if refusal:
         return Skip(refusal)
     own = own_pulls(forge, number)
@@ -248,6 +248,12 @@ def _closed_to_us(state: IssueState, actor: str) -> str:
     if others:
         return f"issue #{state.number} is assigned to {others[0]}"
     return ""
+
+
+def _withdrawn(job: Job, order: Order, state: IssueState) -> str:
+    """Say that whoever labelled the issue, or somebody after them, thought better of it before the job began."""
+    gone = order.trigger == "label" and job.label not in state.labels
+    return f"the label {job.label!r} was taken off issue #{state.number} meanwhile" if gone else ""
 
 
 def own_pulls(forge: Forge, issue: int) -> tuple[Pull, ...]:
