@@ -36,7 +36,8 @@ _label_option = click.option("--label", default="ostro", show_default=True, help
     invoke_without_command=True,
     epilog=examples(
         "ostro pr                                  in a job that may write (docs/ci.md)",
-        "ostro pr solve && ostro pr publish        the same in two jobs: only the second may write",
+        "ostro pr solve                            the first of two jobs: its token reads only",
+        "ostro pr publish                          the second: its token writes, it has no model",
         "ostro pr --repository o/r --issue 42      by hand, with GITHUB_TOKEN and GITHUB_ACTOR",
     ),
 )
@@ -60,8 +61,32 @@ def command(repository: str, issue: int | None, label: str, out: Path, output: s
         assignment = _assigned(job, forge, output)
         if assignment is None:
             return 0
-        evidence = _solved(job, forge, assignment, out, settings_flags(values), shown=True)
-        return _published(job, forge, evidence, out, output)
+        with _told_on(job, forge, assignment.issue.number):
+            _solved(job, forge, assignment, out, settings_flags(values), shown=True)
+        return _published(job, forge, out, output)
+
+
+@command.command("accept")
+@_repository_option
+@_issue_option
+@_label_option
+@output_option
+def accept_command(repository: str, issue: int | None, label: str, output: str) -> int:
+    """Before both jobs, if wanted: says on the issue that a run will start. Needs to write comments."""
+    from ostro.forge.job_output import write_outputs
+    from ostro.forge.once import ensure_note
+    from ostro.forge.status import progress_text
+
+    with _forge(repository, issue, label) as (job, forge):
+        assignment = _assigned(job, forge, output)
+        if assignment is None:
+            return 0
+        number = assignment.issue.number
+        if assignment.order.command != "stop":
+            ensure_note(forge, number, progress_text(number, assignment, phase="accepted", run_url=job.run_url))
+        write_outputs(job.outputs, {"skipped": "false", "issue": str(number)})
+        _say({"skipped": False, "issue": number}, f"issue #{number}: accepted", output)
+    return 0
 
 
 @command.command("solve")
@@ -88,16 +113,26 @@ def solve_command(repository: str, issue: int | None, label: str, out: Path, out
 
 @command.command("publish")
 @_repository_option
+@_issue_option
 @_label_option
 @_out_option
 @output_option
-def publish_command(repository: str, label: str, out: Path, output: str) -> int:
-    """The second job: a token that writes, no model. Checks evidence and patch, then opens or updates a draft."""
-    from ostro.forge.evidence import read_evidence
+def publish_command(repository: str, issue: int | None, label: str, out: Path, output: str) -> int:
+    """The second job: a token that writes, no model. Checks evidence and patch, then opens or updates a draft.
 
-    evidence, _ = read_evidence(out)
-    with _forge(repository, evidence.issue, label) as (job, forge):
-        return _published(job, forge, evidence, out, output)
+    With --issue, evidence that is not there is told on that issue.
+    """
+    from ostro.agent.outcome import ErrorReport
+    from ostro.forge.evidence import EVIDENCE_FILE
+    from ostro.forge.publish import report_failure
+
+    with _forge(repository, issue, label) as (job, forge):
+        if issue is not None and not (out / EVIDENCE_FILE).exists():
+            said = "the job that solves ended without a result"
+            report_failure(job, forge, issue, ErrorReport(kind="no_evidence", message=said, mend="Its log says why."))
+            _say({"status": "none", "issue": issue}, f"issue #{issue}: {said}", output)
+            return 0
+        return _published(job, forge, out, output)
 
 
 @contextmanager
@@ -141,26 +176,37 @@ def _solved(
         return solve(job, forge, assignment, Solving(flags, out.absolute(), listener, progress.say))
 
 
-def _published(job: Job, forge: Forge, evidence: Evidence, out: Path, output: str) -> int:
-    import contextlib
-
+def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
     from ostro.agent.config_sources import load
-    from ostro.agent.errors import ForgeError
     from ostro.agent.record.redact import Redactor, secrets_of
     from ostro.forge.evidence import read_evidence
-    from ostro.forge.publish import forge_policy, publish, report_failure
-    from ostro.sandbox.protocol import SandboxError
+    from ostro.forge.publish import forge_policy, publish
 
     evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
-    try:
+    with _told_on(job, forge, evidence.issue):
         publication = publish(job, forge, evidence, patch, policy)
-    except (ForgeError, SandboxError) as error:
-        with contextlib.suppress(ForgeError):  # the first error is the one to be told
-            report_failure(forge, evidence, error)
-        raise
     _show(job, evidence, publication, output)
     return 0
+
+
+@contextmanager
+def _told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
+    """Let an error be read on the issue too, not only in the log of a job."""
+    from ostro.agent.attempt import outcome_of_error
+    from ostro.agent.errors import Interrupted, OstroError
+    from ostro.forge.publish import report_failure
+    from ostro.sandbox.protocol import SandboxError
+
+    try:
+        yield
+    except Interrupted:
+        raise
+    except (OstroError, SandboxError) as error:
+        report = outcome_of_error(error).error
+        assert report is not None
+        report_failure(job, forge, issue, report)
+        raise
 
 
 def _show(job: Job, evidence: Evidence, publication: Publication, output: str) -> None:

@@ -7,6 +7,7 @@ text of it is data. Shapes: docs.github.com, webhook events and payloads.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,7 +117,7 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
     """Say what an event asks for.
 
     Args:
-        name: of the event, as GITHUB_EVENT_NAME has it.
+        name: of the event, as GITHUB_EVENT_NAME has it; one of `EVENTS`.
         payload: its JSON.
         label: the label that starts a run.
 
@@ -129,20 +130,7 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"the event {name} cannot be read: {where}: {first['msg']}") from error
-    readers = {
-        "issues": _labelled,
-        "issue_comment": _commented,
-        "pull_request_review": _reviewed,
-        "workflow_dispatch": _dispatched,
-        "workflow_run": _checked,
-        "check_suite": _checked,
-    }
-    if name == "schedule":
-        return Order("schedule")
-    reader = readers.get(name)
-    if reader is None:
-        return Skip(f"the event {name!r} starts nothing; docs/ci.md lists those that do")
-    found = reader(event, label)
+    found = EVENTS[name](event, label)
     if isinstance(found, Order) and found.trigger != "checks" and _is_bot(event.sender):
         return Skip(f"{event.sender.login} is a bot; bots start nothing")
     return found
@@ -227,3 +215,19 @@ def _checked(event: _Event, _: str) -> Order | Skip:
     if issue is None:
         return Skip("the checks are not those of a draft of Ostro")
     return Order("checks", issue=issue, branch=branch, failed_commit=found.head_sha)
+
+
+def _scheduled(_: _Event, __: str) -> Order | Skip:
+    return Order("schedule")
+
+
+EVENTS: dict[str, Callable[[_Event, str], Order | Skip]] = {
+    "issues": _labelled,
+    "issue_comment": _commented,
+    "pull_request_review": _reviewed,
+    "workflow_dispatch": _dispatched,
+    "workflow_run": _checked,
+    "check_suite": _checked,
+    "schedule": _scheduled,
+}
+"""The events that can start something, by name."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ostro.agent.errors import UsageError
-from ostro.forge.event import MAX_EVENT_BYTES, Order, Skip, issue_of_branch, read_event
+from ostro.forge.event import EVENTS, MAX_EVENT_BYTES, Order, Skip, issue_of_branch, read_event
 from ostro.forge.marker import Marker, read_marker
 from ostro.forge.protocol import Forge, IssueState, Note, Pull
 
@@ -30,7 +30,7 @@ class Job:
     Attributes:
         event: name; "" outside of CI.
         payload: the event's JSON.
-        issue: given on the command line instead of an event.
+        issue: given on the command line, for a schedule and where no event names one.
         actor: who started it, for an issue given so.
         run_url: web address of the job's log; "" where there is none.
         summary: file of the step summary; None where there is none.
@@ -94,7 +94,7 @@ def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | N
     return Job(
         repository=repository,
         event=event,
-        payload=_payload(environ.get("GITHUB_EVENT_PATH", "")) if event and issue is None else b"",
+        payload=_payload(environ.get("GITHUB_EVENT_PATH", "")) if event in EVENTS else b"",
         issue=issue,
         actor=environ.get("GITHUB_ACTOR", ""),
         token=environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "",
@@ -138,13 +138,17 @@ def decide(job: Job, forge: Forge) -> Assignment | Skip:
 
 
 def _order(job: Job) -> Order | Skip:
-    if job.issue is not None:
-        if not job.actor:
-            raise UsageError("it is not known who asks", mend="Set GITHUB_ACTOR to your login.")
-        return Order("dispatch", issue=job.issue, actor=job.actor)
-    if not job.event:
-        raise UsageError("there is no event", mend="Run it in a job of GitHub Actions, or give --issue.")
-    return read_event(job.event, job.payload, label=job.label)
+    if job.issue is not None and job.event == "schedule":
+        return Order("schedule", issue=job.issue)
+    if job.event in EVENTS:
+        return read_event(job.event, job.payload, label=job.label)
+    if job.issue is None:
+        if not job.event:
+            raise UsageError("there is no event", mend="Run it in a job of GitHub Actions, or give --issue.")
+        return Skip(f"the event {job.event!r} starts nothing; docs/ci.md lists those that do")
+    if not job.actor:
+        raise UsageError("it is not known who asks", mend="Set GITHUB_ACTOR to your login.")
+    return Order("dispatch", issue=job.issue, actor=job.actor)
 
 
 def _scheduled(job: Job, forge: Forge, order: Order) -> Assignment | Skip:

@@ -6,11 +6,12 @@ It has the token that writes, no model, and runs no code of the repository. cli/
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ostro.agent.errors import ForgeError, UsageError
-from ostro.agent.outcome import Ending
+from ostro.agent.outcome import Ending, ErrorReport
 from ostro.agent.record.redact import Redactor
 from ostro.forge.body import body_of, commit_message, title_of
 from ostro.forge.event import issue_of_branch
@@ -20,11 +21,10 @@ from ostro.forge.landing import Landed, Landing
 from ostro.forge.once import ensure_note, ensure_pull
 from ostro.forge.protocol import Forge, IssueState, Pull
 from ostro.forge.published_text import code, paragraph
-from ostro.forge.status import failure_lines, headline_of, result_text, stopped_text
+from ostro.forge.status import broken_text, failure_lines, headline_of, result_text, stopped_text
 from ostro.sandbox.host_git import patched
 from ostro.sandbox.policy import PatchPolicy, PolicyReport, check_patch
 from ostro.sandbox.policy_rules import RULES, Level, RuleName
-from ostro.sandbox.protocol import RepositoryError, SandboxError
 
 DRAFT_LABEL = "ostro-draft"
 FAILED_LABEL = "ostro-failed"
@@ -189,13 +189,7 @@ def _stop(job: Job, forge: Forge, evidence: Evidence, state: IssueState) -> Publ
     return Publication("none", f"issue #{evidence.issue}: stopped", f"Issue #{evidence.issue}: stopped.")
 
 
-def report_failure(forge: Forge, evidence: Evidence, error: ForgeError | SandboxError) -> None:
-    """Say on the issue that publishing failed, if that can be said.
-
-    Raises:
-        ForgeError: it cannot.
-    """
-    reason = paragraph(f"{error} {error.mend}", limit=1000)
-    kind = "the push was refused" if isinstance(error, RepositoryError) else "publishing failed"
-    lines = (f"Class: {code(error.kind)}. {reason}", "**Next step:** mend that, then start the job again.")
-    ensure_note(forge, evidence.issue, result_text(evidence, headline=kind, lines=lines))
+def report_failure(job: Job, forge: Forge, issue: int, error: ErrorReport) -> None:
+    """Say on the issue that a job failed outside of the run, if that can be said: the failure itself matters more."""
+    with contextlib.suppress(ForgeError):
+        ensure_note(forge, issue, broken_text(issue, error, run_url=job.run_url))

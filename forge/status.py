@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostro.agent.outcome import Ending
+from ostro.agent.outcome import Ending, ErrorReport
 from ostro.forge.evidence import Evidence
 from ostro.forge.job import Assignment
 from ostro.forge.marker import Marker
@@ -38,6 +38,17 @@ def progress_text(issue: int, assignment: Assignment, *, phase: str, run_url: st
     return (
         f"{marker.line()}**Ostro: {phase}**{log}{told}\n\nAsked for by {code(assignment.actor)} "
         f"({assignment.order.trigger}). `/ostro stop` ends it.\n"
+    )
+
+
+def broken_text(issue: int, error: ErrorReport, *, run_url: str = "") -> str:
+    """Return the comment where a job failed outside of the run: the repository, the configuration, the forge."""
+    log = f" [Log]({run_url})." if run_url.startswith("https://") else ""
+    reason = paragraph(" ".join(f"{error.message}. {error.mend}".split()), limit=REASON_CHARS)
+    marker = Marker(kind="status", issue=issue)
+    return (
+        f"{marker.line()}**Ostro: the job failed**\n\nClass: {code(error.kind)}. {reason}\n\n"
+        f"**Next step:** mend that, then `/ostro retry`.{log}\n"
     )
 
 
