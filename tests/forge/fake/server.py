@@ -38,12 +38,16 @@ class Fault:
     Attributes:
         path: regular expression, searched in the path.
         times: how often.
+        skip: so many requests that fit are answered as they should be before.
+        strike: called first.
     """
 
     method: str
     path: str
     kind: FaultKind
     times: int = 1
+    skip: int = 0
+    strike: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,12 @@ class FakeForge:
     def take_fault(self, method: str, path: str) -> FaultKind | None:
         for fault in self.faults:
             if fault.times > 0 and fault.method == method and re.search(fault.path, path):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
+                if fault.strike is not None:
+                    fault.strike()
                 return fault.kind
         return None
 
