@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from ostro.agent.errors import ForgeError
 from ostro.forge.event import Skip
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.job import Assignment, decide, read_job
-
 from tests.forge.ci_job import WRITE_TOKEN, CiJob, Event, ci_job
 from tests.forge.fake.world import Pull
 
