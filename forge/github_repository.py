@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -114,7 +115,7 @@ class _Checks(_Wire):
 _Entry = TypeVar("_Entry", bound=BaseModel)
 
 
-def github_api(url: str, token: str) -> Api:
+def github_api(url: str, token: str, *, wait: Callable[[float], None] = time.sleep) -> Api:
     """Return the API of github.com or of an Enterprise server.
 
     Raises:
@@ -123,7 +124,7 @@ def github_api(url: str, token: str) -> Api:
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    return Api(checked_api(url), headers)
+    return Api(checked_api(url), headers, wait=wait)
 
 
 class GitHubRepository:
