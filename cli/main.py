@@ -39,6 +39,7 @@ COMMANDS = {
     "validate": "Check that a task set is fair: the known fix passes, the base does not.",
     "init-task": "Make a task of two commits of a repository.",
     "image": "Build a sandbox image without any image registry.",
+    "pr": "From an issue on the forge to a draft pull request, in a CI job.",
 }
 """Every command and its line in `ostro --help`; the module of that name (`_` for `-`) holds it as `command`."""
 

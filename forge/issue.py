@@ -60,7 +60,7 @@ def read_issue(
         issue = _of_bytes(_read_stream(stdin, "standard input", limits), "stdin")
     else:
         raise IssueError("there is no standard input to read the issue from", mend="Give a file or a URL.")
-    return _with_images(issue, limits, private_hosts=_own_hosts(api_url))
+    return with_pictures(issue, limits, private_hosts=_own_hosts(api_url))
 
 
 def issue_from_text(text: str, *, source: str = "--task") -> Issue:
@@ -109,7 +109,15 @@ def _with_comments(issue: Issue) -> str:
     return "\n\n---\n\n".join(part for part in parts if part.strip())
 
 
-def _with_images(issue: Issue, limits: IssueLimits, *, private_hosts: frozenset[str]) -> Issue:
+def with_pictures(issue: Issue, limits: IssueLimits | None = None, *, private_hosts: frozenset[str]) -> Issue:
+    """Return the issue with the pictures that its body shows.
+
+    Args:
+        issue: as it was read.
+        limits: sizes and times.
+        private_hosts: hosts that may lie in a private network.
+    """
+    limits = limits or IssueLimits()
     urls = image_urls(issue.body) if limits.images else ()
     if not urls:
         return issue
