@@ -133,7 +133,7 @@ def test_eval_when_the_agent_looks_for_the_answer_then_neither_fix_nor_hidden_te
     looks = [
         f"grep -rIlF -- {shlex.quote(fixed)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
         f"grep -rIlF -- {shlex.quote(hidden)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
-        "git log --all --oneline | wc -l; git reflog --all | wc -l; git tag | wc -l",
+        "git log --all --oneline | wc -l; git log --all --reflog --oneline | wc -l; git tag | wc -l",
     ]
     turns = [{"calls": [{"name": "bash", "arguments": {"command": look}}]} for look in looks]
     turns.append({"calls": [{"name": "submit", "arguments": {"summary": "Nothing was found.", "give_up": True}}]})
