@@ -25,6 +25,7 @@ NO_REPLY = "(no reply)"
 SUMMARY_WORDS = 400
 SUMMARY_TOKENS = 1024
 MAX_LOGGED_CHARS = 100_000
+"""Longer texts are cut before they enter history and log, which hold the same."""
 
 
 @dataclass
@@ -40,6 +41,10 @@ class Sampling:
     max_tokens: int
     max_output: int
     raised: bool = False
+
+    def described(self) -> dict[str, JsonValue]:
+        """Return what a manifest holds as `sampling`."""
+        return {"temperature": self.temperature, "seed": self.seed, "max_tokens": self.max_tokens}
 
     def raise_max_tokens(self) -> None:
         """Allow longer replies from now on; the second time nothing happens."""
@@ -120,7 +125,7 @@ class Asker:
         self.log.write(
             Planned(
                 turn=turn,
-                text=text[:MAX_LOGGED_CHARS],
+                text=text,
                 reply_text=received[:MAX_LOGGED_CHARS],
                 calls=calls,
                 raw_calls=_loggable(reply) if plan.repairs else (),

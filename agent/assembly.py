@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 
 from pydantic import JsonValue
@@ -12,10 +12,11 @@ from pydantic import JsonValue
 from ostro.agent.acting import Actor
 from ostro.agent.asking import Asker, Sampling
 from ostro.agent.checkpoints import Checkpoints
-from ostro.agent.config import DEFAULT_MAX_TOKENS
+from ostro.agent.config import DEFAULT_MAX_TOKENS, Settings
 from ostro.agent.context import ContextKeeper
 from ostro.agent.history import History, Message, SystemMessage, UserMessage
 from ostro.agent.loop import Agent, Turn
+from ostro.agent.model.profile import ModelEntry
 from ostro.agent.named_files import show_named_files
 from ostro.agent.preparation import Prepared
 from ostro.agent.record.events import Retried, RunStarted
@@ -23,6 +24,7 @@ from ostro.agent.record.reconstruct import State
 from ostro.agent.record.redact import redact_json
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.revival import cut_call, taken_in, with_pictures
+from ostro.agent.toolset import toolset_digest, toolset_of
 from ostro.agent.untrusted import Fence, sanitise
 from ostro.agent.version import ostro_version
 from ostro.prompts.render import prompts_digest, render
@@ -53,9 +55,9 @@ def assemble(
         SandboxError, StorageError: the sandbox is gone, the log cannot be written or an image of it not be read.
     """
     settings, entry = prepared.settings, prepared.target.model
-    toolset = toolset_of(prepared)
+    toolset = toolset_of(settings, entry)
     tools = tool_context(prepared, sandbox, state.tools if state is not None else ToolState())
-    sampling = _sampling(prepared, number)
+    sampling = sampling_of(settings, entry, number)
     if state is None:
         history = History(first_messages(prepared, tools))
         log.write(_manifest(prepared, tools, history, toolset, sampling, number))
@@ -100,13 +102,6 @@ def assemble(
         )
     )
     return agent
-
-
-def toolset_of(prepared: Prepared) -> Toolset:
-    """Return the tools that the run offers."""
-    settings = prepared.settings
-    vision = prepared.target.model.vision and settings.vision
-    return Toolset.default(vision=vision, command_timeout_s=settings.command_timeout)
 
 
 def tool_context(prepared: Prepared, sandbox: Sandbox, state: ToolState) -> ToolContext:
@@ -160,8 +155,8 @@ def _guidelines(sandbox: Sandbox) -> str:
     return sanitise(raw.decode("utf-8", "replace")).text.strip()
 
 
-def _sampling(prepared: Prepared, number: int) -> Sampling:
-    settings, entry = prepared.settings, prepared.target.model
+def sampling_of(settings: Settings, entry: ModelEntry, number: int) -> Sampling:
+    """Return how the replies of an attempt are drawn."""
     temperature = settings.temperature
     if number > 1:
         temperature = ATTEMPT_TEMPERATURES[min(number - 2, len(ATTEMPT_TEMPERATURES) - 1)]
@@ -186,9 +181,10 @@ def patch_digest(sandbox: Sandbox) -> str:
         return str(error)
 
 
-def _config(prepared: Prepared) -> dict[str, JsonValue]:
-    settings = prepared.settings.model_dump(mode="json")
-    return {key: redact_json(value, prepared.redact) for key, value in settings.items()}
+def config_of(settings: Settings, redact: Callable[[str], str]) -> dict[str, JsonValue]:
+    """Return what a manifest holds as `config`: the settings without known secrets, and the host."""
+    values = {key: redact_json(value, redact) for key, value in settings.model_dump(mode="json").items()}
+    return {**values, "host": platform.platform()}
 
 
 def _manifest(
@@ -200,7 +196,6 @@ def _manifest(
     number: int,
 ) -> RunStarted:
     target, task, sandbox = prepared.target, prepared.task, tools.sandbox
-    schemas = json.dumps(toolset.schemas(), sort_keys=True)
     price = target.model.price
     return RunStarted(
         ostro_version=ostro_version(),
@@ -210,20 +205,17 @@ def _manifest(
         model=target.model.id,
         endpoint=target.profile.name,
         base_url=target.profile.base_url,
-        sampling={
-            "temperature": sampling.temperature,
-            "seed": sampling.seed,
-            "max_tokens": sampling.max_tokens,
-        },
+        sampling=sampling.described(),
         price=(price.input, price.output),
         prompt_sha256=prompts_digest(),
-        tools_sha256=hashlib.sha256(schemas.encode()).hexdigest(),
+        tools_sha256=toolset_digest(toolset),
+        tools=toolset.names,
         base_commit=prepared.base.source_commit,
         sandbox=sandbox.name,
         sandbox_description=sandbox.description,
         workdir=sandbox.workdir,
         image=prepared.spec.image,
-        config={**_config(prepared), "host": platform.platform()},
+        config=config_of(prepared.settings, prepared.redact),
         messages=tuple(history),
         state=tools.state.model_dump(mode="json") if tools.state != ToolState() else None,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ostro.agent.assembly import assemble, tool_context, toolset_of
+from ostro.agent.assembly import assemble, tool_context
 from ostro.agent.attempt import AttemptResult, drive, ended_event, outcome_of_error, result_of
 from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.errors import Interrupted, OstroError, StorageError
@@ -25,6 +25,7 @@ from ostro.agent.revival import revive, run_again
 from ostro.agent.selection import select, with_totals
 from ostro.agent.trouble import typed_trouble
 from ostro.sandbox.protocol import Sandbox, SandboxError
+from ostro.tools.registry import Toolset
 
 Listener = Callable[[Event], None]
 
@@ -121,7 +122,7 @@ def _go_on(prepared: Prepared, number: int, state: State, log: TrajectoryWriter)
             with interruptible():
                 if revived.missing:
                     tools = tool_context(prepared, sandbox, revived.missing[0].before)
-                    run_again(revived.missing, toolset_of(prepared), tools, log)
+                    run_again(revived.missing, Toolset.default(vision=True), tools, log)
                 agent = assemble(prepared, sandbox, log, number, state)
                 if state.turn == 0 and state.reply is None:
                     _check(prepared, sandbox, log)

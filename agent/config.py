@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ostro.sandbox.plain_data import as_table
 from ostro.sandbox.policy_rules import ADJUSTABLE, Level, RuleName
 
 SandboxChoice = Literal["auto", "docker", "local", "none"]
@@ -53,6 +54,9 @@ class Settings(BaseSettings):
     max_tokens: int = Field(DEFAULT_MAX_TOKENS, ge=16, description="Longest single reply, tokens.")
     stream: bool = Field(True, description="Stream replies, so that a stalled one is noticed early.")
     vision: bool = Field(True, description="Show images of the issue to a model with vision.")
+    tools: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None, description="Tools that the model gets, separated by commas; all by default, `submit` always."
+    )
 
     steps: int = Field(DEFAULT_STEPS, ge=1, description="Most model replies in one attempt.")
     budget: float = Field(
@@ -112,12 +116,19 @@ class Settings(BaseSettings):
     @field_validator("policy", mode="before")
     @classmethod
     def _split_policy(cls, value: object) -> object:
-        pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair] if isinstance(value, str) else []
-        levels: object = {name: level for name, _, level in pairs} if isinstance(value, str) else value
-        odd = [name for name in levels if name not in ADJUSTABLE] if isinstance(levels, dict) else []
+        levels = value
+        if isinstance(value, str):
+            pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair]
+            levels = {name: level for name, _, level in pairs}
+        odd = [name for name in as_table(levels) if name not in ADJUSTABLE]
         if odd:
             raise ValueError(f"no rule {odd[0]!r} can be set; there are {', '.join(ADJUSTABLE)}")
         return levels
+
+    @field_validator("tools", mode="before")
+    @classmethod
+    def _split_tools(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("setup", mode="before")
     @classmethod

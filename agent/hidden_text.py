@@ -6,8 +6,6 @@ passes over it. Every pattern takes linear time (possessive quantifiers): the te
 
 from __future__ import annotations
 
-import html
-import html.entities
 import re
 import unicodedata
 from array import array
@@ -16,7 +14,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ostro.agent.invisible import LINE_BREAKS, PATTERN, InvisibleKind, kind_of
+from ostro.agent.disguised_links import LINK, URL, honest_link, honest_url
+from ostro.agent.hidden_markup import (
+    DATA_URI,
+    DEFINITION,
+    ENTITY,
+    FOOTNOTE,
+    HIDES,
+    HTML_TAG,
+    IMAGE_ALT,
+    LABELS,
+    LINK_TITLE,
+    NOT_ASCII,
+    OPENING_TAG,
+    REFERENCE,
+    TEXT_ATTRIBUTE,
+    VOID,
+    declarations,
+    decoded,
+    end_of_element,
+    label_of,
+    nothing,
+    silent,
+    spoken_labels,
+)
+from ostro.agent.invisible import LINE_BREAKS, PATTERN, PRIVATE_USE, InvisibleKind, kind_of
 from ostro.agent.markdown_code import regions
 
 SHOWN_CHARS = 80
@@ -29,7 +51,10 @@ RemovalKind = Literal[
     "image_alt",
     "link_title",
     "link_definition",
+    "link_label",
+    "disguised_link",
     "data_uri",
+    "private_use",
     "entity",  # decoded, so that what is checked is what is meant
     "normalised",  # composed to NFC
 ]
@@ -40,13 +65,17 @@ class Removal:
     """One thing that was taken out, or decoded.
 
     Attributes:
-        line: where it stood, from 1.
+        line: where it stood, from 1, in the text with line feeds as line ends.
+        column: of its first character, from 1.
+        chars: how many characters of the text went or were replaced.
         text: what it was, at most `SHOWN_CHARS` characters of it.
         count: how many of its kind stood together: characters, or one comment, element, link.
     """
 
     kind: RemovalKind
     line: int
+    column: int
+    chars: int
     text: str
     count: int = 1
 
@@ -55,55 +84,26 @@ def strip_hidden(text: str) -> tuple[str, tuple[Removal, ...]]:
     """Return the text without what is hidden in it, and the removals by line; lines must end with a line feed."""
     document = _Document(text)
     document.drop_comments()
+    document.drop_declarations()
     document.drop_hidden_elements()
-    document.replace("image_alt", _IMAGE_ALT, _nothing, group="alt")
-    document.replace("link_title", _LINK_TITLE, _nothing, group="title")
+    document.replace("image_alt", IMAGE_ALT, nothing, group="alt")
+    document.replace("link_title", LINK_TITLE, nothing, group="title")
     used = document.labels_in_use()
-    for pattern in (_FOOTNOTE, _DEFINITION):
-        document.replace("link_definition", pattern, lambda match: match[0] if _label(match["label"]) in used else "")
-    document.replace("link_title", _DEFINITION, _nothing, group="title")
-    document.replace("attribute", _TEXT_ATTRIBUTE, _nothing, within=_HTML_TAG)
-    document.replace("data_uri", _DATA_URI, lambda _: "data:,")
-    document.replace("entity", _ENTITY, _decoded)
-    document.replace("normalised", _NOT_ASCII, lambda match: unicodedata.normalize("NFC", match[0]))
+    for pattern in (FOOTNOTE, DEFINITION):
+        document.replace("link_definition", pattern, lambda match: match[0] if label_of(match["label"]) in used else "")
+    document.replace("link_title", DEFINITION, nothing, group="title")
+    document.rename_labels()
+    document.replace("attribute", TEXT_ATTRIBUTE, nothing, within=HTML_TAG)
+    document.replace("attribute", OPENING_TAG, silent)
+    document.replace("data_uri", DATA_URI, lambda _: "data:,")
+    document.replace("entity", ENTITY, decoded)
+    document.replace("normalised", NOT_ASCII, lambda match: unicodedata.normalize("NFC", match[0]))
     document.drop_invisible()
-    return document.text, tuple(sorted(document.removals, key=lambda removal: removal.line))
+    document.replace("private_use", PRIVATE_USE, nothing)
+    document.replace("disguised_link", LINK, honest_link)
+    document.replace("disguised_link", URL, honest_url)
+    return document.text, tuple(sorted(document.removals, key=lambda removal: (removal.line, removal.column)))
 
-
-_HTML_TAG = re.compile(r"<[A-Za-z][\w-]*+(?:\s[^<>]*+)?>")
-_TEXT_ATTRIBUTE = re.compile(
-    r"\s(?:alt|title|aria-[\w-]++|data-[\w-]++|placeholder|summary|label|content|value)\s*+=\s*+"
-    r"(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'>]++)",
-    re.IGNORECASE,
-)
-_INVISIBLE_STYLE = (
-    r"display\s*+:\s*+none|visibility\s*+:\s*+(?:hidden|collapse)|font-size\s*+:\s*+0|color\s*+:\s*+transparent"
-    r"|opacity\s*+:\s*+(?:0++(?:\.0*+)?|\.0++)\s*+[;\"']"
-)
-_HIDES = re.compile(
-    r"\shidden(?=[\s=/]|\Z)|\saria-hidden\s*+=\s*+[\"']?true"
-    rf"|\sstyle\s*+=\s*+(?:\"[^\"]*?|'[^']*?|)(?:{_INVISIBLE_STYLE})",
-    re.IGNORECASE,
-)
-_OPENING_TAG = re.compile(r"<(?P<name>[A-Za-z][\w-]*+)(?P<attributes>(?:\s[^<>]*+)?)>")
-_VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
-)
-_TITLE = r"(?:\"[^\"\n]*+\"|'[^'\n]*+'|\([^()\n]*+\))"
-_IMAGE_ALT = re.compile(r"!\[(?P<alt>(?:[^\[\]]|\[[^\[\]]*+\])++)\](?=\(|\[)")
-_LINK_TITLE = re.compile(
-    rf"\]\(\s*+(?:<[^<>\n]*+>|[^\s()<>]++(?:\([^\s()]*+\)[^\s()]*+)*+)(?P<title>\s++{_TITLE})\s*+\)"
-)
-_DEFINITION = re.compile(
-    r"^ {0,3}\[(?P<label>[^\[\]\n]++)\]:[ \t]*+\n?+[ \t]*+(?:<[^<>\n]*+>|[^\s<]\S*+)"
-    rf"(?P<title>[ \t]*+\n?+[ \t]*+(?<=\s){_TITLE})?[ \t]*+$",
-    re.MULTILINE,
-)
-_FOOTNOTE = re.compile(r"^ {0,3}\[(?P<label>\^[^\[\]\s]++)\]:.*+(?:\n(?: {2,}|\t).*+)*+", re.MULTILINE)
-_REFERENCE = re.compile(r"\[(?P<label>[^\[\]\n]++)\](?!:)")
-_DATA_URI = re.compile(r"\bdata:[\w.+-]++/[\w.+-]++(?:;[\w=.+-]++)*+,[^\s)\"'<>\]]++", re.IGNORECASE)
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_NOT_ASCII = re.compile(r"[\x01-\x7f]?[^\x00-\x7f]++")
 
 _Edit = tuple[int, int, str, RemovalKind, int]
 _NO_CODE = "\x00"
@@ -126,14 +126,27 @@ class _Document:
                 self._code[region.start : region.end] = b"\x01" * (region.end - region.start)
         self._rebuild([(r.start, r.end, "", "html_comment", 1) for r in found if r.kind == "comment"])
 
+    def drop_declarations(self) -> None:
+        found = declarations(self._without_code())
+        self._rebuild([(start, end, "", "html_comment", 1) for start, end in found])
+
+    def rename_labels(self) -> None:
+        names = spoken_labels(self._without_code())
+        for pattern in LABELS if names else ():
+            self.replace(
+                "link_label",
+                pattern,
+                lambda match: match[0].replace(match["label"], names.get(label_of(match["label"]), match["label"])),
+            )
+
     def drop_hidden_elements(self) -> None:
         edits: list[_Edit] = []
         shown, at = self._without_code(), 0
-        while (match := _OPENING_TAG.search(shown, at)) is not None:
+        while (match := OPENING_TAG.search(shown, at)) is not None:
             at = match.end()
             name = match["name"].lower()
-            if _HIDES.search(match["attributes"]) or name == "template":
-                at = match.end() if name in _VOID else _end_of_element(shown, match.end(), name)
+            if HIDES.search(match["attributes"]) or name == "template":
+                at = match.end() if name in VOID else end_of_element(shown, match.end(), name)
                 edits.append((match.start(), at, "", "hidden_element", 1))
         self._rebuild(edits)
 
@@ -171,7 +184,7 @@ class _Document:
         self._rebuild(edits)
 
     def labels_in_use(self) -> set[str]:
-        return {_label(match["label"]) for match in _REFERENCE.finditer(self._without_code())}
+        return {label_of(match["label"]) for match in REFERENCE.finditer(self._without_code())}
 
     def _without_code(self) -> str:
         """Return the text with each character of code replaced by one that no pattern names."""
@@ -187,9 +200,9 @@ class _Document:
         origin, code, at = array("L"), bytearray(), 0
         for start, end, new, kind, count in edits:
             where = self._origin[start]
-            self.removals.append(
-                Removal(kind, bisect_right(self._line_starts, where), self.text[start:end][:SHOWN_CHARS], count)
-            )
+            line = bisect_right(self._line_starts, where)
+            column = where - self._line_starts[line - 1] + 1
+            self.removals.append(Removal(kind, line, column, end - start, self.text[start:end][:SHOWN_CHARS], count))
             parts += [self.text[at:start], new]
             origin += self._origin[at:start] + array("L", [where] * len(new))
             code += self._code[at:start] + bytes(len(new))
@@ -198,27 +211,3 @@ class _Document:
             self.text = "".join([*parts, self.text[at:]])
             self._origin = origin + self._origin[at:]
             self._code = code + self._code[at:]
-
-
-def _nothing(_: re.Match[str]) -> str:
-    return ""
-
-
-def _decoded(match: re.Match[str]) -> str:
-    """Decode one entity; html.unescape alone would also take the `&not` of `&notes;` for one."""
-    known = match[0][1] == "#" or match[0][1:] in html.entities.html5
-    return html.unescape(match[0]) if known else match[0]
-
-
-def _label(text: str) -> str:
-    return " ".join(text.split()).casefold()
-
-
-def _end_of_element(text: str, at: int, name: str) -> int:
-    """Return where an element ends whose opening tag ends at `at`; the end of the text when it is never closed."""
-    depth = 1
-    for tag in re.compile(rf"<(?P<close>/?){name}(?=[\s>/])[^<>]*>", re.IGNORECASE).finditer(text, at):
-        depth += -1 if tag["close"] else 1
-        if depth == 0:
-            return tag.end()
-    return len(text)

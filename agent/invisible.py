@@ -20,6 +20,9 @@ OTHER = (
     "\ufff0-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 )
 
+PRIVATE_USE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]++")
+"""No meaning that two people share; dropped outside of code, where a font may give them a shape."""
+
 VISIBLE_FORMAT = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 """Of category Cf but drawn: signs that enclose the digits after them. They stay."""
 
@@ -32,6 +35,9 @@ _UNIT = f"{_EMOJI}(?:\ufe0f|\ufe0e|{_TONE})?"
 _JOINED = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1820-\u18aa\ufb50-\ufdff\ufe70-\ufefc"
 """Blocks of the scripts in which a joiner or non-joiner changes how letters are drawn."""
 
+_VIRAMA = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca\u1039\u103a\u17d2"
+"""Signs behind which a joiner may end a word (RFC 5892, appendix A)."""
+
 
 def _flag(region: str) -> str:
     return "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
@@ -42,6 +48,7 @@ _KEPT = "|".join(
         *map(_flag, ("gbeng", "gbsct", "gbwls")),  # the only flags of this kind that are in use (emoji 15.1)
         "[0-9#*]\ufe0f?\u20e3",
         f"{_UNIT}(?:\u200d{_UNIT})*",
+        f"(?<=[{_VIRAMA}])[\u200c\u200d]",
         f"(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}])",
     ]
 )

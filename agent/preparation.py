@@ -30,6 +30,7 @@ from ostro.agent.record.redact import Redactor, redacted, secrets_of
 from ostro.agent.record.trajectory import storage_error
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.task import Task
+from ostro.agent.toolset import toolset_of
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.host_git import Base, open_base
 from ostro.sandbox.protocol import RepositoryError, Sandbox, SandboxSpec
@@ -219,6 +220,7 @@ def prepare(
     found = inspect_repository(repository)
     base = _base_of(states, folder)
     target = resolve(settings.model, settings.endpoint, settings.price)
+    toolset_of(settings, target.model)  # a wrong name is told before anything is made
     redact = Redactor(secrets_of(os.environ))
     retries = RetryRelay()
     model = ModelClient(
@@ -261,14 +263,13 @@ def _base_of(states: Mapping[int, State], folder: RunFolder) -> Base | None:
     if started is None:
         folder.discard_base()
         return None
+    path, mend = folder.path / BASE_GIT, "The run cannot go on; start a new one."
+    if not path.is_dir():
+        raise StorageError(f"{path}, the base of the run, is missing", kind="damaged", mend=mend)
     try:
-        return open_base(folder.path / BASE_GIT, source_commit=started.base_commit)
+        return open_base(path, source_commit=started.base_commit)
     except RepositoryError as error:
-        raise StorageError(
-            f"{folder.path / BASE_GIT}, the base of the run, is missing or broken: {error}",
-            kind="damaged",
-            mend="The run cannot go on; start a new one.",
-        ) from error
+        raise StorageError(f"{path}, the base of the run, is broken: {error}", kind="damaged", mend=mend) from error
 
 
 def _same_sandbox(settings: Settings, states: Mapping[int, State]) -> Settings:

@@ -33,7 +33,10 @@ _NAMES: dict[RemovalKind, str] = {
     "image_alt": "image description",
     "link_title": "link title",
     "link_definition": "unused link definition",
+    "link_label": "hidden link label",
+    "disguised_link": "disguised link",
     "data_uri": "data URI",
+    "private_use": "private-use text",
 }
 
 
@@ -92,7 +95,8 @@ _MISTRAL = (
 )
 _ANGLED = (
     r"/?s>|(?:unk|pad|bos|eos)>|SPECIAL_\d+>|[|\uff5c][^\s<>|\uff5c]{1,40}[|\uff5c]>|</?SYS>>|(?:start|end)_of_turn>"
-    r"|/?(?:tool_call|tool_response|tools|think)>|/?untrusted-[0-9a-f]"
+    r"|/?(?:tool_call|tool_response|tools|think|tool_use|tool_result|function_calls|function_results)>"
+    r"|/?(?:function|parameter)(?:=|>)|/?invoke[ >]|/?untrusted-[0-9a-f]"
 )
 _TOKEN = re.compile(rf"(?P<open>\[)(?P<armour>\\*)(?={_MISTRAL})|(?P<open2><)(?P<armour2>\\*)(?={_ANGLED})")
 """The opening bracket of a control token of a chat template, or of our own fence, with backslashes behind it.

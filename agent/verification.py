@@ -5,6 +5,7 @@ The run on the base goes on in a thread while the agent works; nothing that the 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +23,50 @@ OpenSandbox = Callable[[str], Sandbox]
 """Opens a fresh sandbox of the task's environment; the argument tells sandboxes of one run apart."""
 
 
+_MACHINERY = re.compile(
+    r"(?:.*/)?(?:conftest\.py|\.?pytest\.ini|tox\.ini|setup\.cfg|pyproject\.toml|noxfile\.py|(?:site|user)customize\.py"
+    r"|[^/]*\.pth|package\.json|(?:jest|vitest|karma|ava)\.conf[^/]*|\.mocharc[^/]*|(?:GNU)?[Mm]akefile|\.coveragerc)"
+    r"|(?:_?pytest|pluggy|unittest|nose|xdist)(?:\.py|/.*)"
+)
+"""Paths that decide how tests run: settings of runners, what Python loads unasked, modules in a runner's place."""
+
+_SECTION = re.compile(rb"^(?=diff --git )", re.MULTILINE)
+_HEADER = re.compile(rb'diff --git (?:"?a/.*) "?b/(.*?)"?\n')
+
+
 def run_tests(open_sandbox: OpenSandbox, command: str, patch: bytes, *, label: str) -> TestRun:
-    """Apply `patch` to a fresh workspace and run the test command there."""
+    """Apply `patch` to a fresh workspace and run the test command there.
+
+    Where the patch touches what decides how tests run and they are green, they are run again without that part, and
+    are red when they need it: they would be judged by what they judge.
+    """
+    whole = _run_fresh(open_sandbox, command, patch, label=label)
+    rest, machinery = machinery_in(patch)
+    if whole.status != "green" or not machinery:
+        return whole
+    plain = _run_fresh(open_sandbox, command, rest, label=f"{label}-plain")
+    if plain.status == "green":
+        return whole
+    changed = ", ".join(machinery)
+    summary = f"green only with the patch's own {changed}: {plain.status} without ({plain.summary})"
+    return plain.model_copy(update={"summary": summary[:SUMMARY_CHARS]})
+
+
+def machinery_in(patch: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return a git patch without the files that decide how tests run, and the paths of those files."""
+    kept: list[bytes] = []
+    names: list[str] = []
+    for section in _SECTION.split(patch):
+        header = _HEADER.match(section)
+        name = header[1].decode("utf-8", "replace") if header else ""
+        if _MACHINERY.fullmatch(name):
+            names.append(name)
+        else:
+            kept.append(section)
+    return b"".join(kept), tuple(names)
+
+
+def _run_fresh(open_sandbox: OpenSandbox, command: str, patch: bytes, *, label: str) -> TestRun:
     try:
         with typed_trouble(), open_sandbox(label) as sandbox:
             return _run_in(sandbox, command, patch)

@@ -7,28 +7,31 @@ neither way. Behind `ostro grade` and `ostro validate`.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ostro.agent.errors import OstroError
+from ostro.agent.version import ostro_version
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.manifest import dataset_digest, host_facts
 from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Environment, Flavour
-from ostro.benchmarks.results import GradeReport, InstanceResult
-from ostro.sandbox.protocol import SandboxError
+from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
+from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
+from ostro.sandbox.protocol import Sandbox, SandboxError
 
 TRIES = 3
 """How often an instance is tried whose sandbox or environment fails."""
 
 PREDICTED, NOT_PREDICTED = "prediction", "not_predicted"
-INSTANCES = "instances"
-PATCH_NAME = "patch.diff"
 
 T = TypeVar("T")
 
@@ -50,6 +53,34 @@ class Place:
     folder: Path
     base_image: str = ""
     timeout_s: float = TEST_TIMEOUT_S
+    _open: set[Sandbox] = field(default_factory=set[Sandbox], repr=False)
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def grade(self, instance: Instance, patch: bytes, folder: Path) -> GradeReport:
+        """Grade one patch here; see `benchmarks.grading.grade`."""
+        mine: list[Sandbox] = []
+
+        def opened(sandbox: Sandbox) -> None:
+            mine.append(sandbox)
+            self._open.add(sandbox)
+            self._refuse_when_over()
+
+        self._refuse_when_over()
+        try:
+            environment = self.environment(instance)
+            return grade(instance, environment, patch, folder, timeout_s=self.timeout_s, opened=opened)
+        finally:
+            self._open.difference_update(mine)
+
+    def abandon(self) -> None:
+        """End all tests that run here, and let none begin: nobody waits for them any more."""
+        self._over.set()
+        for sandbox in tuple(self._open):
+            sandbox.cancel()
+
+    def _refuse_when_over(self) -> None:
+        if self._over.is_set():
+            raise SandboxError("the batch was interrupted", kind="gone")
 
     def environment(self, instance: Instance) -> Environment:
         """Build, or find, the environment of an instance."""
@@ -57,7 +88,7 @@ class Place:
 
     def folder_of(self, instance: Instance) -> Path:
         """Return the folder of an instance."""
-        return self.folder / INSTANCES / instance.instance_id
+        return instance_folder(self.folder, instance.instance_id)
 
 
 def choose_flavour(choice: str) -> Flavour:
@@ -78,13 +109,14 @@ def choose_flavour(choice: str) -> Flavour:
 
 
 def each(
-    instances: Sequence[Instance], work: Callable[[Instance], T], workers: int, done: Callable[[T], None]
+    instances: Sequence[Instance], work: Callable[[Instance], T], place: Place, workers: int, done: Callable[[T], None]
 ) -> list[T]:
     """Do `work` for each instance, several at once; return the results in the order of the instances.
 
     Args:
         instances: what to work on.
         work: called in a thread.
+        place: where the work is done; abandoned when this is interrupted.
         workers: how many threads.
         done: told of each result as it comes, in this thread.
     """
@@ -97,6 +129,7 @@ def each(
                 done(found[waiting[future]])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            place.abandon()
             raise
     return [found[one.instance_id] for one in instances]
 
@@ -110,7 +143,9 @@ def grade_all(
     done: Callable[[InstanceResult], None] = lambda _: None,
 ) -> list[InstanceResult]:
     """Grade the prediction of each instance; one without a prediction counts as one without a patch."""
-    return each(instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), workers, done)
+    return each(
+        instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), place, workers, done
+    )
 
 
 def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -> InstanceResult:
@@ -121,8 +156,8 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
     if not patch.strip():
         report = nothing_to_grade(instance)
     else:
-        report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
-    return InstanceResult(
+        report, infra, tries = persistently(lambda: _grade(instance, patch, place))
+    result = InstanceResult(
         instance_id=instance.instance_id,
         ending=PREDICTED if prediction else NOT_PREDICTED,
         grade=report,
@@ -131,18 +166,21 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         seconds=round(time.monotonic() - started, 3),
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
         patch_bytes=len(patch),
-        folder=f"{INSTANCES}/{instance.instance_id}",
+        folder=str(place.folder_of(instance).relative_to(place.folder)),
     )
+    folder = place.folder_of(instance)
+    write_text(folder / RESULT, result.model_dump_json(indent=1) + "\n")
+    return result
 
 
 def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
     folder = place.folder_of(instance)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / PATCH_NAME).write_bytes(patch)
-    return grade(instance, place.environment(instance), patch, folder, timeout_s=place.timeout_s)
+    (folder / PATCH).write_bytes(patch)
+    return place.grade(instance, patch, folder)
 
 
-def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
+def persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
     """Try until it works; return the result, what failed at last, and how many tries it took."""
     said = ""
     for number in range(1, TRIES + 1):
@@ -153,6 +191,26 @@ def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | Non
         except OstroError as error:  # the row or its environment: trying again would not change it
             return None, f"{error.kind}: {error}", number
     return None, said, TRIES
+
+
+def manifest_of(
+    kind: Literal["grade", "validate"], dataset: str, instances: Sequence[Instance], place: Place, model: str = ""
+) -> RunManifest:
+    """Return what a reader needs to repeat this run."""
+    return RunManifest(
+        kind=kind,
+        run_id=place.folder.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        ostro_version=ostro_version(),
+        dataset=dataset,
+        dataset_sha256=dataset_digest(instances),
+        instances=len(instances),
+        instance_ids=tuple(one.instance_id for one in instances),
+        model=model,
+        sandbox=place.flavour,
+        host=host_facts(),
+        config={"timeout_s": place.timeout_s, "base_image": place.base_image},
+    )
 
 
 def counted(results: Iterable[InstanceResult]) -> dict[str, int]:

@@ -3,16 +3,17 @@
 Two flavours of the same layers (pinned packages in a virtual environment at /opt/env, then the base tree installed
 at the workspace's path): a container image (benchmarks/environment_docker.py) and a folder for the embedded sandbox
 (benchmarks/environment_local.py). Either comes with the base tree as a git repository on the host, one commit, which
-a run takes as `--repo`. Building happens without a network; only pip on the host fetches.
+a run takes as `--repo`. Building happens without a network; only pip on the host fetches. A row of SWE-bench's own has
+no recipe: its official image is used where an engine has or gets it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ostro.benchmarks.environment_docker import build_image
+from ostro.benchmarks.environment_docker import build_image, official_image
 from ostro.benchmarks.environment_local import build_folder
-from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.recipe import Environment, Flavour
 
 
@@ -26,11 +27,18 @@ def build_environment(instance: Instance, flavour: Flavour, home: Path, *, base_
         base_image: container image to build on, with Python of the row's version, its venv module and git.
 
     Raises:
-        InstanceError: the row has no environment block.
+        InstanceError: the row has no environment block, and the sandbox takes no image.
         SetupError: a step failed.
         SandboxError: no engine answers or it cannot get the base image; no isolation on this machine.
     """
     cache = home.resolve() / "instances"
+    if instance.setup is None:
+        if flavour != "docker":
+            raise InstanceError(
+                f"{instance.instance_id}: the row has no environment_setup, so its image is needed",
+                mend="Use --sandbox docker, or a row with that block.",
+            )
+        return official_image(instance, cache)
     if flavour == "docker":
         return build_image(instance, cache, base_image)
     return build_folder(instance, cache)

@@ -11,20 +11,25 @@ import io
 import tarfile
 import tempfile
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostro.benchmarks import official
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
     BUILD_TIMEOUT_S,
+    LOG_BYTES,
     PATH,
     WHEELS_DIR,
     WORKDIR,
     Environment,
     environment_key,
+    keep_build_log,
+    require_room,
     tree_key,
     venv_script,
 )
@@ -34,6 +39,7 @@ from ostro.benchmarks.sources import (
     SetupError,
     built_once,
     commit_tree,
+    content_key,
     fetch_wheels,
     head_commit,
     unpack_archive,
@@ -55,6 +61,9 @@ git -c user.name=base -c user.email=base@localhost commit -q --allow-empty -m ba
 """
 
 
+_SCRUB = "git rev-parse --git-dir >/dev/null\nfind . -name .git -prune -exec rm -rf {} +\n"
+
+
 def build_image(instance: Instance, cache: Path, base_image: str = "") -> Environment:
     """Return the instance's image and its base tree as a repository below `cache`; see `build_environment`.
 
@@ -73,6 +82,8 @@ def build_image(instance: Instance, cache: Path, base_image: str = "") -> Enviro
         identity = obtain_image(engine, base).id
         packages = f"{ENV_REPOSITORY}:{environment_key(setup, identity)}"
         tag = f"{TREE_REPOSITORY}:{tree_key(setup, identity)}"
+        if engine.image(tag) is None:
+            require_room(cache)
         if engine.image(packages) is None:
             _build_packages(engine, base, packages, setup, cache)
         if engine.image(tag) is None:
@@ -80,17 +91,50 @@ def build_image(instance: Instance, cache: Path, base_image: str = "") -> Enviro
         repository = cache / "docker" / tree_key(setup, identity)
         with built_once(repository) as scratch:
             if scratch is not None:
-                _export_tree(engine, tag, scratch)
+                _export_tree(engine, tag, WORKDIR, scratch)
     finally:
         engine.close()
     return Environment("docker", repository, head_commit(repository), tag)
+
+
+def official_image(instance: Instance, cache: Path) -> Environment:
+    """Return the environment of an official image, or of the image that the row names, its history taken out.
+
+    SWE-bench's images hold the project's repository in /testbed, and with it commits, tags and logs of its future
+    (SWE-bench issue 465). Ours is made of it with one commit; what was ignored stays, for it may be compiled.
+
+    Raises:
+        SandboxError: no engine answers, or it cannot get the image.
+        SetupError: the image is not as SWE-bench makes them.
+    """
+    from ostro.sandbox.docker import obtain_image
+    from ostro.sandbox.docker_engine import Engine
+
+    name = official.image_name(instance)
+    engine = Engine.connect()
+    try:
+        key = content_key("official", obtain_image(engine, name).id)
+        tag = f"{TREE_REPOSITORY}:{key}"
+        if engine.image(tag) is None:
+            require_room(cache)
+            with _container(engine, name, workdir=official.WORKDIR, env={}) as container:
+                _run(engine, container, _SCRUB + _COMMIT, partial(keep_build_log, cache, tag))
+                engine.commit(container, tag)
+        with built_once(cache / "docker" / key) as scratch:
+            if scratch is not None:
+                _export_tree(engine, tag, official.WORKDIR, scratch)
+    finally:
+        engine.close()
+    repository = cache / "docker" / key
+    return Environment("docker", repository, head_commit(repository), tag, official.WORKDIR)
 
 
 def _build_packages(engine: Engine, base: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
     wheels = fetch_wheels(setup.pip, setup.python, cache)
     with _container(engine, base, workdir="/", env={"PATH": PATH}) as container:
         _put(engine, container, wheels, WHEELS_DIR)
-        _run(engine, container, f"{venv_script(setup.pip, setup.python)}\nrm -rf {WHEELS_DIR}")
+        log = partial(keep_build_log, cache, tag)
+        _run(engine, container, f"{venv_script(setup.pip, setup.python)}\nrm -rf {WHEELS_DIR}", log)
         engine.commit(container, tag)
 
 
@@ -101,14 +145,14 @@ def _build_tree(engine: Engine, packages: str, tag: str, setup: EnvironmentSetup
     ):
         unpack_source(setup.source, Path(scratch), cache)
         _put(engine, container, Path(scratch), WORKDIR)
-        _run(engine, container, "\n".join([*setup.install, _COMMIT]))
+        _run(engine, container, "\n".join([*setup.install, _COMMIT]), partial(keep_build_log, cache, tag))
         engine.commit(container, tag)
 
 
-def _export_tree(engine: Engine, tag: str, into: Path) -> None:
+def _export_tree(engine: Engine, tag: str, workdir: str, into: Path) -> None:
     """Copy the installed tree out of the image and commit it again on the host, where no file of the image runs."""
     with _container(engine, tag, workdir="/", env={}) as container, tempfile.TemporaryFile() as archive:
-        for chunk in engine.get(container, WORKDIR):
+        for chunk in engine.get(container, workdir):
             archive.write(chunk)
         archive.seek(0)
         unpack_archive(archive, into, skip=".git")
@@ -138,7 +182,7 @@ def _container(engine: Engine, image: str, *, workdir: str, env: Mapping[str, st
         engine.remove_container(container)
 
 
-def _run(engine: Engine, container: str, script: str) -> None:
+def _run(engine: Engine, container: str, script: str, log: Callable[[str, bytes], None]) -> None:
     """Run the container's one shell on `script`, without leaving the script or its variables in the image."""
     exports = "\n".join(f"export {name}='{value}'" for name, value in BUILD_ENVIRONMENT.items())
     channel = engine.attach(container)
@@ -148,16 +192,18 @@ def _run(engine: Engine, container: str, script: str) -> None:
         channel.send(f"{{\nset -e\n{exports}\n{script}\nexit 0\n}} </dev/null 2>&1\n".encode())
         while piece := channel.receive(BUILD_TIMEOUT_S):
             output += piece
-            del output[:-ERROR_TAIL_CHARS]
+            del output[:-LOG_BYTES]
         if piece is None:
             raise SetupError(f"a build step was silent for {BUILD_TIMEOUT_S} s:\n{script}")
     finally:
         channel.close()
     engine.wait(container)
+    log(script, bytes(output))
     state = engine.state(container)
     if state is None or state.exit_code:
         code = "nothing" if state is None else f"exit code {state.exit_code}"
-        raise SetupError(f"a build step ended with {code}:\n{script}\n{output.decode('utf-8', 'replace').strip()}")
+        tail = output.decode("utf-8", "replace")[-ERROR_TAIL_CHARS:]
+        raise SetupError(f"a build step ended with {code}:\n{script}\n{tail.strip()}")
 
 
 def _put(engine: Engine, container: str, folder: Path, at: str) -> None:

@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
@@ -22,6 +24,8 @@ from ostro.benchmarks.recipe import (
     WORKDIR,
     Environment,
     environment_key,
+    keep_build_log,
+    require_room,
     tree_key,
     venv_script,
 )
@@ -40,6 +44,8 @@ from ostro.sandbox.local import NOBODY, find_means
 
 TMP_BYTES = 4 * 1024**3
 
+Log = Callable[[str, bytes], None]
+
 
 def build_folder(instance: Instance, cache: Path) -> Environment:
     """Return the instance's folder below `cache`; see `build_environment`.
@@ -52,13 +58,15 @@ def build_folder(instance: Instance, cache: Path) -> Environment:
     folder = cache / "local" / tree_key(setup)
     with built_once(folder) as scratch:
         if scratch is not None:
+            require_room(cache)
             packages = _packages(setup, cache)
             shutil.copytree(packages / "env", scratch / "env", symlinks=True)
             tree = scratch / "source"
             tree.mkdir()
             unpack_source(setup.source, tree, cache)
             if setup.install:
-                _run_isolated("\n".join(setup.install), scratch / "env", tree=tree)
+                log = partial(keep_build_log, cache, f"local-{folder.name}")
+                _run_isolated("\n".join(setup.install), scratch / "env", log, tree=tree)
             commit_tree(tree)
     repository = folder / "source"
     return Environment("local", repository, head_commit(repository), str(folder))
@@ -70,11 +78,12 @@ def _packages(setup: EnvironmentSetup, cache: Path) -> Path:
     with built_once(folder) as scratch:
         if scratch is not None:
             (scratch / "env").mkdir()
-            _run_isolated(venv_script(setup.pip, setup.python), scratch / "env", wheels=wheels)
+            log = partial(keep_build_log, cache, f"local-{folder.name}")
+            _run_isolated(venv_script(setup.pip, setup.python), scratch / "env", log, wheels=wheels)
     return folder
 
 
-def _run_isolated(script: str, env: Path, *, wheels: Path | None = None, tree: Path | None = None) -> None:
+def _run_isolated(script: str, env: Path, log: Log, *, wheels: Path | None = None, tree: Path | None = None) -> None:
     """Run a build step in the embedded sandbox's own isolation, but with what it builds writable."""
     workdir = WORKDIR if tree is not None else "/tmp"  # noqa: S108  # inside
     with tempfile.TemporaryDirectory(prefix="ostro-build-") as name:
@@ -91,16 +100,17 @@ def _run_isolated(script: str, env: Path, *, wheels: Path | None = None, tree: P
             _hand_over(written)
         variables = BUILD_ENVIRONMENT | {"PATH": PATH}
         command = find_means().argv(mounts, variables, workdir, ["sh", "-ec", script], folder / "root")
-        _run(command, script)
+        _run(command, script, log)
 
 
-def _run(command: list[str], script: str) -> None:
+def _run(command: list[str], script: str, log: Log) -> None:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, cwd="/", timeout=BUILD_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise SetupError(f"a build step took more than {BUILD_TIMEOUT_S} s:\n{script}") from error
+    log(script, done.stdout + done.stderr)
     if done.returncode:
         output = (done.stdout + done.stderr).decode("utf-8", "replace")[-ERROR_TAIL_CHARS:].strip()
         raise SetupError(f"a build step ended with exit code {done.returncode}:\n{script}\n{output}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from ostro.benchmarks import consistency, tampering
 from ostro.benchmarks.application import GIT, Applied, apply_patch
 from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.recipe import Environment
-from ostro.benchmarks.results import GradeReport, TestOutcomes
+from ostro.benchmarks.results import GradeReport, TestOutcomes, Verdict
+from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.test_plan import TestPlan, plan_of
 from ostro.benchmarks.testimony import Testimony, WitnessStand
 from ostro.benchmarks.verdict import Reading, normal_newlines, read_log
@@ -30,7 +31,6 @@ from ostro.sandbox.repository import inspect_repository
 
 TEST_TIMEOUT_S = 1800.0
 LOG_BYTES = 32 * 1024 * 1024
-LOG_NAME = "test.log"
 _SCRIPT = "eval.sh"
 
 
@@ -39,7 +39,13 @@ class NotRunnableError(PreflightError):
 
 
 def grade(
-    instance: Instance, environment: Environment, patch: bytes, folder: Path, *, timeout_s: float = TEST_TIMEOUT_S
+    instance: Instance,
+    environment: Environment,
+    patch: bytes,
+    folder: Path,
+    *,
+    timeout_s: float = TEST_TIMEOUT_S,
+    opened: Callable[[Sandbox], None] = lambda _: None,
 ) -> GradeReport:
     """Return how `instance`'s tests come out on `patch`; b"" is the base as it is.
 
@@ -49,6 +55,7 @@ def grade(
         patch: what to judge.
         folder: takes the test log, `test.log`.
         timeout_s: seconds that the tests may take.
+        opened: told of the sandbox, for who may have to cancel it from another thread.
 
     Raises:
         SandboxError: the sandbox failed; that says nothing of the patch.
@@ -62,6 +69,7 @@ def grade(
         tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
         open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
     ):
+        opened(sandbox)
         if missing := [program for program in needs if not sandbox.has(program)]:
             raise NotRunnableError(
                 f"{instance.instance_id} is not runnable here: the sandbox has no {', '.join(missing)}",
@@ -72,7 +80,7 @@ def grade(
 
 def nothing_to_grade(instance: Instance) -> GradeReport:
     """Return the report of an agent that made no patch: no test is run, none counts as passed."""
-    return GradeReport(verdict="empty_patch", **_all_failed(instance))
+    return _unpassed(instance, "empty_patch")
 
 
 def specification(instance: Instance, environment: Environment, scratch: Path) -> SandboxSpec:
@@ -107,15 +115,14 @@ class Grading:
         if patch.strip():
             applied = self._apply(patch, text)
             if not applied.by:
-                why = f"the patch does not apply: {applied.problem}"
-                return GradeReport(verdict="patch_failed", findings=(why,), **_all_failed(self.instance))
+                return _unpassed(self.instance, "patch_failed", f"the patch does not apply: {applied.problem}")
             restored = self._restore_infrastructure(text)
         self._restore(self._test_files())
         if not self.plan.script:
             self._apply_tests()
         done, testimony = self._run()
         log = done.output.text()
-        (self.folder / LOG_NAME).write_text(log, encoding="utf-8")
+        (self.folder / TEST_LOG).write_text(log, encoding="utf-8")
         if done.timed_out:
             return self._timed_out(done, applied, restored)
         reading, exit_code = self._read(log, done.exit_code)
@@ -135,7 +142,7 @@ class Grading:
             duration_s=round(done.duration_s, 3),
             findings=(*findings, *applied.remarks),
             restored=restored,
-            log=LOG_NAME,
+            log=TEST_LOG,
         )
 
     def _apply(self, patch: bytes, text: str) -> Applied:
@@ -208,20 +215,22 @@ class Grading:
         return reading, exit_code if code is None else code
 
     def _timed_out(self, done: Completed, applied: Applied, restored: tuple[str, ...]) -> GradeReport:
-        return GradeReport(
-            verdict="test_timeout",
-            applied_by=applied.by,
-            exit_code=done.exit_code,
-            duration_s=round(done.duration_s, 3),
-            findings=(f"the tests did not end within {self.timeout_s:.0f} s",),
-            restored=restored,
-            log=LOG_NAME,
-            **_all_failed(self.instance),
+        why = f"the tests did not end within {self.timeout_s:.0f} s"
+        return _unpassed(self.instance, "test_timeout", why).model_copy(
+            update={
+                "applied_by": applied.by,
+                "exit_code": done.exit_code,
+                "duration_s": round(done.duration_s, 3),
+                "restored": restored,
+                "log": TEST_LOG,
+            }
         )
 
 
-def _all_failed(instance: Instance) -> dict[str, TestOutcomes]:
-    return {
-        "fail_to_pass": TestOutcomes(failure=instance.fail_to_pass),
-        "pass_to_pass": TestOutcomes(failure=instance.pass_to_pass),
-    }
+def _unpassed(instance: Instance, verdict: Verdict, *findings: str) -> GradeReport:
+    return GradeReport(
+        verdict=verdict,
+        findings=findings,
+        fail_to_pass=TestOutcomes(failure=instance.fail_to_pass),
+        pass_to_pass=TestOutcomes(failure=instance.pass_to_pass),
+    )

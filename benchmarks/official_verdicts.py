@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from typing import Any
 
 from ostro.agent.errors import UsageError
-from ostro.benchmarks.results import Verdict
+from ostro.benchmarks.results import TestOutcomes, Verdict
 from ostro.benchmarks.test_plan import END, EXIT, START
 from ostro.benchmarks.verdict import EvalType
 
@@ -53,8 +54,22 @@ class LoggedRun:
         )
 
 
-def official_verdicts(python: str, runs: Sequence[LoggedRun]) -> list[Verdict]:
-    """Return swebench's verdict on each run, in order.
+@dataclass(frozen=True)
+class Official:
+    """What swebench says of one log.
+
+    Attributes:
+        applied: it found a test run in it.
+        tests: its outcomes of FAIL_TO_PASS and PASS_TO_PASS.
+    """
+
+    verdict: Verdict
+    applied: bool
+    tests: tuple[TestOutcomes, TestOutcomes]
+
+
+def ask_official(python: str, runs: Sequence[LoggedRun]) -> list[Official]:
+    """Return what swebench says of each run, in order.
 
     Args:
         python: an interpreter that has swebench 5 (see benchmarks/swebench_oracle.py).
@@ -86,4 +101,10 @@ def official_verdicts(python: str, runs: Sequence[LoggedRun]) -> list[Verdict]:
     if done.returncode or len(answers) != len(runs):
         last = done.stderr.strip().splitlines()[-1:] or ["it ended early"]
         raise OracleError(f"{python}: {last[0]}", mend="pip install --no-deps swebench==5.0.2 unidiff")
-    return [_VERDICTS[answer["status"]] for answer in answers]
+    return [_official(answer) for answer in answers]
+
+
+def _official(answer: dict[str, Any]) -> Official:
+    tests: dict[str, Any] = answer["tests_status"] or {}
+    outcomes = [TestOutcomes.model_validate(tests.get(key, {})) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")]
+    return Official(_VERDICTS[answer["status"]], answer["applied"], (outcomes[0], outcomes[1]))

@@ -6,13 +6,14 @@ benchmarks/environment.py chooses a flavour; benchmarks/environment_docker.py an
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ostro.benchmarks.instance import EnvironmentSetup
-from ostro.benchmarks.sources import content_key
+from ostro.benchmarks.sources import SetupError, content_key
 
 Flavour = Literal["docker", "local"]
 
@@ -21,6 +22,10 @@ ENV_DIR = "/opt/env"
 PATH = f"{ENV_DIR}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILD_TIMEOUT_S = 1800
 WHEELS_DIR = "/wheels"
+ROOM_BYTES = 2 * 1024**3
+"""Free disk below which nothing is built any more."""
+
+LOG_BYTES = 4 * 1024 * 1024
 BUILD_ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108  # inside
     "LANG": "C.UTF-8",
@@ -45,6 +50,26 @@ class Environment:
     base_commit: str
     image: str
     workdir: str = WORKDIR
+
+
+def keep_build_log(cache: Path, layer: str, script: str, output: bytes) -> None:
+    """Add one build step, with what it printed, to the log of its layer below `cache/logs`."""
+    path = cache / "logs" / f"{layer.replace('/', '_').replace(':', '_')}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as log:
+        log.write(f"$ {script.strip()}\n".encode("utf-8", "surrogateescape") + output + b"\n")
+
+
+def require_room(cache: Path) -> None:
+    """Refuse to build where the disk is nearly full.
+
+    Raises:
+        SetupError: less than `ROOM_BYTES` are free.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if free < ROOM_BYTES:
+        raise SetupError(f"{cache}: only {free // 2**20} MiB are free", mend="Make room: `ostro clean --all`.")
 
 
 def venv_script(pins: Sequence[str], python: str) -> str:

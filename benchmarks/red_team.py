@@ -24,7 +24,7 @@ from ostro.benchmarks.grading import grade, specification
 from ostro.benchmarks.instance import FilesSource, Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances
 from ostro.benchmarks.official import paths_of_tests
-from ostro.benchmarks.official_verdicts import LoggedRun, official_verdicts
+from ostro.benchmarks.official_verdicts import LoggedRun, ask_official
 from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.results import GradeReport
 from ostro.sandbox.open import open_sandbox
@@ -97,7 +97,8 @@ def run_team(flavour: Flavour, home: Path, swebench: str, *, base_image: str = "
             runs[forgery.name] = run
     if not swebench:
         return judged
-    verdicts = dict(zip(runs, official_verdicts(swebench, list(runs.values())), strict=True))
+    answers = ask_official(swebench, list(runs.values()))
+    verdicts = {name: answer.verdict for name, answer in zip(runs, answers, strict=True)}
     return [Judged(one.forgery, one.ours, _official(one.forgery, verdicts)) for one in judged]
 
 

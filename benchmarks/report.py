@@ -155,7 +155,9 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
     yield f"Dataset {_cell(manifest.dataset)}, sha256 {manifest.dataset_sha256[:16]}."
     if manifest.model:
-        yield f"Model {_cell(manifest.model)} at {_cell(manifest.endpoint)}, prompt {manifest.prompt_sha256[:16]}."
+        at = f" at {_cell(manifest.endpoint)}" if manifest.endpoint else ""
+        prompt = f", prompt {manifest.prompt_sha256[:16]}" if manifest.prompt_sha256 else ""
+        yield f"Model {_cell(manifest.model)}{at}{prompt}."
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
 
 

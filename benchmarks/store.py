@@ -73,17 +73,38 @@ def read_run(folder: Path) -> Run:
     Raises:
         UsageError: it is not the folder of an evaluation, or a file of it is damaged.
     """
+    manifest = read_manifest(folder)
+    results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
+    return Run(folder, manifest, tuple(results))
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """Return what ran, or runs, in a run folder.
+
+    Raises:
+        UsageError: it is not the folder of an evaluation, or its manifest is damaged.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         raise UsageError(f"{folder}: no {MANIFEST}", mend="Name the folder that an evaluation was written to.")
-    manifest = _read(path, RunManifest)
-    results = sorted(_results(folder), key=lambda result: (result.instance_id, result.sample))
-    return Run(folder, manifest, tuple(results))
+    return _read(path, RunManifest)
 
 
 def logs_of(folder: Path) -> list[Path]:
     """Return the trajectories of one instance's agent: one, or one for each attempt."""
     return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
+
+
+def instance_logs(run: Path) -> list[Path]:
+    """Return the trajectories of every instance of an evaluation.
+
+    Raises:
+        UsageError: there is none.
+    """
+    logs = [log for folder in sorted((run / INSTANCES).glob("*")) for log in logs_of(folder)]
+    if not logs:
+        raise UsageError(f"{run}: no instance has a trajectory", mend="Name the folder of an `ostro eval`.")
+    return logs
 
 
 def write_text(path: Path, text: str) -> None:

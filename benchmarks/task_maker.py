@@ -13,11 +13,12 @@ from pathlib import Path
 
 from ostro.agent.errors import UsageError
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.grading import LOG_NAME, grade
+from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import EnvironmentSetup, FilesSource, GitSource, Instance, Source
 from ostro.benchmarks.parsers import PARSERS
 from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.statuses import PASSING
+from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.tampering import is_test, paths_of
 from ostro.benchmarks.verdict import normal_newlines
 from ostro.sandbox.git_process import GitResult, must, run_git
@@ -152,7 +153,7 @@ def _passing(instance: Instance, environment: Environment, patch: bytes) -> set[
         report = grade(instance, environment, patch, Path(name))
         if report.verdict == "patch_failed":
             raise TaskError(f"{instance.instance_id}: the fix does not apply to its base: {report.findings}")
-        log = normal_newlines(Path(name, LOG_NAME).read_text(encoding="utf-8"))
+        log = normal_newlines(Path(name, TEST_LOG).read_text(encoding="utf-8"))
     statuses = PARSERS[instance.environment.log_parser](log)
     return {test for test, status in statuses.items() if status in PASSING}
 

@@ -31,7 +31,7 @@ EXEC_SANDBOX = 125
 """Of `ostro exec`, whose other codes are the command's own."""
 
 ENVIRONMENT_ENDINGS = ("sandbox_error", "workspace_lost", "disk_full", "preflight_failed")
-REPORTING_COMMANDS = ("run", "resume", "demo")
+REPORTING_COMMANDS = ("run", "resume", "fork", "demo")
 """Commands whose JSON object is a run report, also when they fail before there is a run."""
 
 

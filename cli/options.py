@@ -26,6 +26,8 @@ _SETTINGS: Mapping[str, Callable[[Any], Any]] = {
     "time": click.option("--time", type=float, metavar="S", help="Most seconds for the whole call."),
     "tokens": click.option("--tokens", type=int, metavar="N", help="Most input and output tokens together."),
     "max_tokens": click.option("--max-tokens", type=int, metavar="N", help="Longest single reply, tokens."),
+    "temperature": click.option("--temperature", type=float, metavar="T", help="Sampling temperature, 0 to 2."),
+    "tools": click.option("--tools", metavar="NAME,NAME", help="Tools that the model gets; all by default."),
     "attempts": click.option("--attempts", type=int, metavar="K", help="Independent tries; the best one is kept."),
     "skip_preflight": click.option(
         "--skip-preflight", is_flag=True, default=None, help="Start even where a preflight check fails."

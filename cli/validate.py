@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ostro.cli.conclusion import BELOW, INFRASTRUCTURE
 from ostro.cli.grade import (
-    INFRASTRUCTURE,
     image_option,
     only_option,
     place_of,
@@ -24,8 +24,6 @@ from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
     from ostro.benchmarks.validation import Validation
-
-BELOW = 9
 
 
 @click.command(
@@ -69,7 +67,7 @@ def command(
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-validated-")))
         place = place_of(sandbox, base_image, folder, timeout)
-        found = each(instances, lambda one: validate_instance(one, place, repeat), workers, _tell)
+        found = each(instances, lambda one: validate_instance(one, place, repeat), place, workers, _tell)
         if out is not None:
             _keep(out, found)
     return _finish(found, out, fail_under, output)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from ostro.sandbox import fileio, jobs, patch, snapshot, workspace, world
+from ostro.sandbox import fileio, jobs, patch, snapshot, usage, workspace, world
 from ostro.sandbox.exchange import KILLED, ShellLostError
 from ostro.sandbox.protocol import (
     DEFAULT_TIMEOUT_S,
@@ -34,6 +34,8 @@ from ostro.sandbox.shell import BASE_GIT, STATE_DIR, Request, Shell
 from ostro.sandbox.world import World
 
 BOOT_S = 30.0
+UNWATCHED_S = 0.5
+"""After commands of this duration together the workspace is looked at, should none of them have run long enough."""
 
 
 class AttachedSandbox(ABC):
@@ -55,6 +57,7 @@ class AttachedSandbox(ABC):
         self._closed = False
         self._cancelled = False
         self._taken_over = False
+        self._unwatched_s = 0.0
 
     # What a backend supplies.
 
@@ -146,7 +149,11 @@ class AttachedSandbox(ABC):
 
     def _overused(self) -> str | None:
         """Looked at twice a second while a command runs long: a sentence ends it, exit code 137."""
-        return None
+        return usage.DISK if self._disk_is_full() else None
+
+    def _disk_is_full(self) -> bool:
+        """Whether the workspace is over its limit (False where nothing watches it)."""
+        return False
 
     def _fill(self, sibling: AttachedSandbox) -> None:
         """Copy the workspace into a sandbox that was opened with an empty one."""
@@ -176,6 +183,7 @@ class AttachedSandbox(ABC):
                 workspace.adopt(self._request, self._place)
             elif not empty:
                 workspace.set_up(self._request, self.put, self._place)
+            self._disk_is_full()  # what later looks are compared with
             if not empty:
                 world.note(self._spec.state_dir, self._world())
         except BaseException:
@@ -259,7 +267,7 @@ class AttachedSandbox(ABC):
     ) -> Completed:
         """See `Sandbox.run`."""
         self._programs.clear()
-        return self._request(
+        done = self._request(
             Request(
                 command=command,
                 timeout_s=timeout_s,
@@ -270,6 +278,17 @@ class AttachedSandbox(ABC):
                 keep_state=keep_state,
             )
         )
+        return self._warned(done) if keep_state else done
+
+    def _warned(self, done: Completed) -> Completed:
+        """Say so where many short commands, none of them watched, filled the disk."""
+        self._unwatched_s += done.duration_s
+        if self._unwatched_s < UNWATCHED_S:
+            return done
+        self._unwatched_s = 0.0
+        if done.exit_code == KILLED or not self._disk_is_full():
+            return done
+        return replace(done, output=done.output.with_line(f"[{usage.DISK_FULL}]"))
 
     def put(self, source: BinaryIO, path: str) -> None:
         """Send raw bytes to a file inside, for a `Request` with `stored`."""

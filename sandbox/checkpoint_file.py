@@ -11,11 +11,11 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from ostro.sandbox.protocol import Checkpoint, SandboxError, disk_kind
 
@@ -40,7 +40,6 @@ class Contents:
     base: str
     deleted: tuple[str, ...]
     cwd: str
-    format: int = FORMAT
 
 
 class CheckpointFile:
@@ -49,12 +48,14 @@ class CheckpointFile:
     def __init__(self, path: Path, archive: tarfile.TarFile) -> None:
         self._path = path
         self._archive = archive
-        fields = json.loads(self.member("checkpoint.json").read())
-        if fields.get("format") != FORMAT:
+        fields: dict[str, Any] = json.loads(self.member("checkpoint.json").read())
+        written = fields.pop("format")
+        if written != FORMAT:
             raise SandboxError(
-                f"{path} is a checkpoint of format {fields.get('format')}, this program reads {FORMAT}.", kind="usage"
+                f"{path} is a checkpoint of format {written}, this program reads {FORMAT}.", kind="usage"
             )
-        self.contents = Contents(**{**fields, "deleted": tuple(fields["deleted"])})
+        deleted: list[str] = fields.pop("deleted")
+        self.contents = Contents(deleted=tuple(deleted), **fields)
 
     def member(self, name: str) -> BinaryIO:
         """Return a member for reading; an absent one is empty."""
@@ -78,7 +79,7 @@ class CheckpointFile:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[CheckpointFile]:
+def opened(path: Path) -> Generator[CheckpointFile]:
     """Open a checkpoint.
 
     Raises:
@@ -97,7 +98,7 @@ def write(into: Path, contents: Contents, session: bytes, archives: dict[str, Pa
     Raises:
         SandboxError: `disk_full` or `storage`, it could not be written.
     """
-    about = json.dumps(asdict(contents)).encode("ascii")
+    about = json.dumps({"format": FORMAT, **asdict(contents)}).encode("ascii")
     try:
         into.mkdir(parents=True, exist_ok=True)
         partial = into / "checkpoint.partial"
@@ -134,12 +135,16 @@ def digest_of(source: BinaryIO, deleted: tuple[str, ...]) -> tuple[str, list[byt
                 names.append(os.fsencode(name))
             if name == "." or ".git" in PurePosixPath(name).parts:
                 continue
-            content = archive.extractfile(member) if member.isfile() or member.islnk() else None
+            content = cast("BinaryIO | None", archive.extractfile(member) if _has_content(member) else None)
             held = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
             kind = "file" if content else member.type.decode("ascii", "replace")
             entries[name] = [kind, oct(member.mode & 0o777) if content else "", held]
     text = json.dumps([sorted(deleted), sorted(entries.items())])
     return hashlib.sha256(text.encode("ascii")).hexdigest(), names
+
+
+def _has_content(member: tarfile.TarInfo) -> bool:
+    return member.isfile() or member.islnk()
 
 
 def _name(partial: Path) -> str:

@@ -10,6 +10,11 @@ import contextlib
 import logging
 import re
 import secrets
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ostro.sandbox import docker_config as config
@@ -19,6 +24,9 @@ from ostro.sandbox.image import default_image
 from ostro.sandbox.owner import LABEL, current_owner
 from ostro.sandbox.protocol import SandboxError, SandboxName, SandboxSpec
 from ostro.sandbox.reaper import FOLDER_LABEL, RUN_LABEL, forget_marks, remove_orphans
+from ostro.sandbox.shell import STATE_DIR
+from ostro.sandbox.usage import DISK, DiskWatch
+from ostro.sandbox.workspace import internal
 from ostro.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -29,6 +37,10 @@ OOM_COUNTS = "cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_
 OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 OOM_PROBE_S = 10.0
 ENGINE_WAIT_S = 60.0
+DISK_LOOK_S = 3.0
+"""A look while a command runs is a process more in the container, and costs about a tenth of a second."""
+DISK_COUNT_S = 10
+FREE_FIELDS = 2
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +68,9 @@ class DockerSandbox(AttachedSandbox):
         self._container = ""
         self._tunnel: Tunnel | None = None
         self._oom_kills = 0
+        self._disk = DiskWatch(spec.limits.workspace_bytes)
+        self._disk_look: Future[bool] | None = None
+        self._next_look = 0.0
 
     @property
     def name(self) -> SandboxName:
@@ -188,6 +203,48 @@ class DockerSandbox(AttachedSandbox):
         kills = sum(int(count) for count in OOM_KILLS.findall(said))
         before, self._oom_kills = self._oom_kills, kills
         return kills > before
+
+    def _overused(self) -> str | None:
+        """Look beside the running command, in a thread: the engine may be slow, and the command has a deadline."""
+        if self._disk_look is None and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + DISK_LOOK_S
+            self._disk_look = Future()
+            threading.Thread(target=self._look_beside, args=(self._disk_look,), daemon=True).start()
+        if self._disk_look is None or not self._disk_look.done():
+            return None
+        passed, self._disk_look = self._disk_look.result(), None
+        return DISK if passed else None
+
+    def _look_beside(self, look: Future[bool]) -> None:
+        look.set_result(self._passed(self._ask_beside))
+
+    def _disk_is_full(self) -> bool:
+        self._disk_look = None  # its command has ended
+        return self._passed(self._ask_shell)
+
+    def _passed(self, ask: Callable[[str], str]) -> bool:
+        free = ask(f"stat -f -c '%a %S' -- {shlex.quote(self.workdir)}").split()
+        free_bytes = int(free[0]) * int(free[1]) if len(free) == FREE_FIELDS else None
+        return self._disk.passed(free_bytes, lambda: self._used_bytes(ask))
+
+    def _used_bytes(self, ask: Callable[[str], str]) -> int | None:
+        """Count workspace, home and state; None when it takes too long or a folder cannot be read."""
+        own = (config.HOME_DIR, STATE_DIR) if self._spec.base_git is not None else ()
+        said = ask(f"timeout {DISK_COUNT_S} du -skx -- {shlex.join((self.workdir, *own))} && echo 0 whole")
+        lines = said.splitlines()
+        if not lines or lines[-1] != "0 whole":
+            return None
+        return sum(1024 * int(line.split()[0]) for line in lines)
+
+    def _ask_beside(self, text: str) -> str:
+        with contextlib.suppress(SandboxError):
+            return self._engine.output_of(self._container, ["sh", "-c", f"{text} 2>/dev/null"], DISK_COUNT_S + 5.0)
+        return ""
+
+    def _ask_shell(self, text: str) -> str:
+        with contextlib.suppress(SandboxError):
+            return self._request(internal(f"{{ {text}; }} 2>/dev/null", DISK_COUNT_S + 5.0)).output.text()
+        return ""
 
     def _close_world(self) -> None:
         """Remove container and volumes; an engine that does not answer is logged, the reaper comes back for them."""

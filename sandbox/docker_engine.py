@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from ostro.sandbox.docker_channel import AttachedChannel
-from ostro.sandbox.docker_connection import CALL_TIMEOUT_S, connected_client, engine_errors, ignoring
+from ostro.sandbox.docker_connection import CALL_TIMEOUT_S, connected_client, engine_errors, ignoring, knock
 from ostro.sandbox.protocol import SandboxError
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Engine:
         while True:
             try:
                 with engine_errors("waiting for the engine to come back"):
+                    knock(self.address)  # docker-py leaks a socket where nobody answers
                     self._client.ping()
             except SandboxError:
                 if time.monotonic() + pause_s > deadline:
@@ -225,6 +226,18 @@ class Engine:
         with engine_errors("starting a process in the container"):
             made = self._client.exec_create(container, list(argv), stdin=True)
             return _channel(self._client.exec_start(made["Id"], socket=True))
+
+    def output_of(self, container: str, argv: Sequence[str], timeout_s: float) -> str:
+        """Run a further process in a running container and return what it wrote on stdout until then."""
+        channel = self.execute(container, argv)
+        deadline = time.monotonic() + timeout_s
+        said = b""
+        try:
+            while (left_s := deadline - time.monotonic()) > 0 and (piece := channel.receive(left_s)):
+                said += piece
+        finally:
+            channel.close()
+        return said.decode("utf-8", "replace")
 
     def start(self, container: str) -> None:
         """Start a created or stopped container."""

@@ -175,9 +175,10 @@ def run_git(
             timeout=timeout_s,
             process_group=0,  # Ctrl-C is meant for us, who end it when it should
         )
-    except FileNotFoundError as error:
-        if cwd is not None and not cwd.is_dir():
-            raise RepositoryError(f"{cwd} is gone") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        place = cwd or git_dir
+        if place is not None and not place.is_dir():
+            raise RepositoryError(f"{place} is gone, or no folder") from error
         raise SandboxError(
             "git is not installed", kind="unavailable", mend="Install it, for example: apt-get install git"
         ) from error

@@ -202,6 +202,7 @@ class LocalSandbox(AttachedSandbox):
         self._parent = parent
         self._process: subprocess.Popen[bytes] | None = None
         self._oom = False
+        self._disk = usage.DiskWatch(spec.limits.workspace_bytes)
 
     @property
     def name(self) -> SandboxName:
@@ -286,9 +287,11 @@ class LocalSandbox(AttachedSandbox):
         return oom
 
     def _overused(self) -> str | None:
-        found = usage.overuse(self._first, self._workspace, self._spec.limits)
-        self._oom = found is usage.MEMORY
-        return found
+        self._oom = usage.memory_bytes(self._first) > self._spec.limits.memory_bytes
+        return usage.MEMORY if self._oom else super()._overused()
+
+    def _disk_is_full(self) -> bool:
+        return self._disk.passed(usage.free_bytes(self._workspace), lambda: usage.tree_bytes(self._workspace))
 
     @property
     def _first(self) -> int | None:

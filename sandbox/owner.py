@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def read_owner(folder: Path) -> Owner | None:
 
 
 @contextlib.contextmanager
-def locked(sandboxes: Path) -> Iterator[None]:
+def locked(sandboxes: Path) -> Generator[None]:
     """Hold the lock under which folders change owners or go away."""
     sandboxes.mkdir(parents=True, exist_ok=True)
     with (sandboxes / _LOCK).open("w") as lock:

@@ -25,7 +25,15 @@ PATCH_S = 120.0
 MAX_COPY_BYTES = 4 * 1024**3
 """Largest workspace that is copied to the host to be compared there (images without git)."""
 
-_LOST, _FAILED, _FULL = 41, 43, 44
+ADD_S = 20
+"""After so long it is looked whether a file is so large that git would read it for hours."""
+
+MAX_ADDED_BYTES = 256 * 1024**2
+"""Of one file, by its length: a file of one tebibyte may take no room on the disk."""
+
+_BLOCK_BYTES = 512  # of `find -size`
+
+_LOST, _FAILED, _FULL, _BIG = 41, 43, 44, 45
 
 SCRATCH = (
     "__pycache__/",
@@ -63,10 +71,29 @@ rm -f {state}/index.lock
 [ -n {commit} ] && b={commit} || read -r b <{state}/base || exit {failed}
 [ -s {state}/index ] || git {quiet} read-tree "$b" 2>{state}/said || exit {failed}
 """
-"""Points git at the private index of the workspace; `$b` is the base. Also used by checkpoints."""
+"""Points git at the private index of the workspace; `$b` is the base. Also used by checkpoints.
+
+There is one request at a time, so a lock is of a git that was killed.
+"""
 
 # A nested repository without a commit makes `add` refuse everything: then file by file, without the nested ones.
-ADD_ALL = """if ! git {quiet} add -A --ignore-errors . >/dev/null 2>{state}/said; then
+ADD_ALL = r"""ostro_big() {{
+{{ git {quiet} ls-files -z -m; git {quiet} ls-files -z -o --exclude-standard; }} 2>/dev/null | grep -zv '/$' |
+xargs -0 -r sh -c 'for p do
+set -- "$@" "./$p"
+shift
+done
+exec find "$@" -maxdepth 0 -type f -size +{most}' find 2>/dev/null | head -n 3 >{state}/big
+[ ! -s {state}/big ] || exit {big}
+}}
+[ ! -e {state}/slow ] || ostro_big
+ostro_time=
+command -v timeout >/dev/null 2>&1 && ostro_time="timeout {add_s}"
+if $ostro_time git {quiet} add -A --ignore-errors . >/dev/null 2>{state}/said; then
+rm -f {state}/slow
+else
+: >{state}/slow
+ostro_big
 {{ git {quiet} ls-files -z -m -d; git {quiet} ls-files -z -o --exclude-standard; }} | grep -zv '/$' |
 git {quiet} update-index --add --remove --ignore-missing -z --stdin 2>>{state}/said || true
 if grep -q 'No space left' {state}/said; then exit {full}; fi
@@ -114,6 +141,9 @@ def script(text: str, place: Place, **more: str) -> str:
         no_git=NO_GIT,
         failed=_FAILED,
         full=_FULL,
+        big=_BIG,
+        most=MAX_ADDED_BYTES // _BLOCK_BYTES,
+        add_s=ADD_S,
         **more,
     )
 
@@ -124,6 +154,13 @@ def check(run: Run, done: Completed, place: Place) -> None:
         return
     if done.exit_code == _LOST:
         raise SandboxError("The workspace was deleted from inside the sandbox.", kind="workspace_lost")
+    if done.exit_code == _BIG:
+        names = run(workspace.internal(f"cat {shlex.quote(place.state_dir)}/big", 20.0)).output.text().split("\n")
+        listed = ", ".join(name.removeprefix("./") for name in names if name)
+        reason = f"A file is larger than {MAX_ADDED_BYTES // 1024**2} MiB, which no patch can hold: {listed[:500]}."
+        raise SandboxError(reason, kind="patch_too_large", mend="Remove it, or name it in .gitignore.")
+    if done.timed_out:
+        raise SandboxError("git took too long to compare the workspace.", kind="patch_too_large")
     said = run(workspace.internal(f"cat {shlex.quote(place.state_dir)}/said", 20.0)).output.text().strip()
     raise SandboxError(f"git failed in the sandbox (exit code {done.exit_code}): {said[-2000:]}", kind="gone")
 

@@ -152,7 +152,8 @@ def canonical(path: str) -> str:
 
 
 def _canonical_name(name: str) -> str:
-    plain = _IGNORED_BY_HFS.sub("", name).casefold().partition(":")[0]
+    plain = _IGNORED_BY_HFS.sub("", name).casefold()
+    plain = plain.partition(":")[0] or plain
     if not plain.strip(" ."):
         return plain if plain in ("", ".") else ".."
     plain = plain.rstrip(" .")

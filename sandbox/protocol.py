@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
 
@@ -92,6 +92,14 @@ class Output:
     def elided_bytes(self) -> int:
         """How many bytes between head and tail are not held."""
         return max(0, self.total_bytes - len(self.head) - len(self.tail))
+
+    def with_line(self, line: str) -> Output:
+        """Return this output with a line of ours at its end."""
+        added = f"\n{line}\n".encode()
+        total = self.total_bytes + len(added)
+        if not self.tail and self.complete:
+            return replace(self, head=self.head + added, total_bytes=total)
+        return replace(self, tail=self.tail + added, total_bytes=total)
 
     def text(self) -> str:
         """Decode as UTF-8 with replacement; an elision is marked with its size."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 
 PR_SET_SECCOMP = 22  # linux/prctl.h
@@ -42,6 +43,8 @@ def main(descriptor: int, command: list[str]) -> None:
     instructions = os.read(descriptor, MOST_BYTES)
     os.close(descriptor)
     install(instructions)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and so would every command
     os.execvp(command[0], command)  # noqa: S606  # the point of this program
 
 

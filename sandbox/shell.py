@@ -55,6 +55,8 @@ FIXED_ENVIRONMENT = {
 """So that no command waits for a person or paints. Pagers and editors: see tests/attacks, X07."""
 
 PUT_BYTES = 1024 * 1024
+SPOOLS = 16
+"""Long outputs kept on the host, each of at most `SAVED_BYTES`."""
 LONGEST_TEXT = 16 * 1024
 """Longer commands go in as a block: `read` takes one system call a byte."""
 
@@ -204,6 +206,8 @@ class Shell:
         )
         with self._whole():
             ended = self._exchange(step, frame, self._capture(request)).wait(request.timeout_s)
+        if ended.output.spool is not None and request.sink is None:
+            self._drop_old_outputs(ended.output.spool.parent)
         if ended.saved:
             self._slot = 1 - self._slot
             if request.cwd is None:
@@ -274,6 +278,12 @@ class Shell:
         self._outputs += 1
         spool = self._spools / f"{self._outputs:05d}.out" if self._spools else None
         return Capture(head_bytes=request.head_bytes, tail_bytes=request.tail_bytes, spool=spool)
+
+    @staticmethod
+    def _drop_old_outputs(folder: Path) -> None:
+        """Keep the last `SPOOLS` long outputs: whoever wants an older one has read it long ago."""
+        for old in sorted(folder.glob("*.out"))[:-SPOOLS]:
+            old.unlink(missing_ok=True)
 
     def _program(self) -> bytes:
         """Return the supervisor's text with its assignments in front, as `_READER` wants it."""

@@ -1,4 +1,4 @@
-"""Watch what an embedded sandbox uses, where no control group does it: memory of its processes, size of its workspace.
+"""Watch what a sandbox uses, where nothing stronger does it: memory of its processes, size of its workspace.
 
 A look costs milliseconds and happens twice a second while a command runs long (sandbox/exchange.py).
 """
@@ -8,30 +8,72 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
-
-from ostro.sandbox.protocol import Limits
 
 MEMORY = "ended: the memory limit of the sandbox was passed"
 DISK = "ended: the disk limit of the workspace was passed"
+DISK_FULL = "the disk limit of the workspace is passed: make room, commands that write more are ended"
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MOST_FILES = 20_000
-"""Files looked at in one turn: the sum of a larger workspace is a lower bound."""
+"""Files counted in one turn; the size of a larger workspace is judged by the free space alone."""
+RECOUNT_S = 10.0
 
 
-def overuse(first: int | None, workspace: Path, limits: Limits) -> str | None:
-    """Return `MEMORY` or `DISK` when a limit is passed, else None.
+class DiskWatch:
+    """Bounds a workspace: looks at the free space, and counts only when that may have passed the limit.
+
+    What others on the same disk do only makes it count too often, but where counting is not possible: there the free
+    space alone is judged.
 
     Args:
-        first: process id, on the host, of the sandbox's first process.
-        workspace: its workspace on the host.
-        limits: of the sandbox.
+        limit_bytes: what the workspace may take.
     """
-    if first is not None and sum(map(resident_bytes, processes_below(first))) > limits.memory_bytes:
-        return MEMORY
-    if tree_bytes(workspace) > limits.workspace_bytes:
-        return DISK
-    return None
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._counted: int | None = None
+        self._free_then = 0
+        self._counted_at = 0.0
+
+    def passed(self, free_bytes: int | None, count: Callable[[], int | None]) -> bool:
+        """Whether the workspace is over its limit and did not shrink since the last look: clearing up may go on.
+
+        Args:
+            free_bytes: left on its disk; None where that is unknown just now.
+            count: returns the bytes that it takes; None where they cannot be counted.
+        """
+        if free_bytes is None:
+            return False
+        before = self._counted
+        estimate = (before or 0) + (self._free_then - free_bytes if before is not None else 0)
+        stale = before is None or time.monotonic() - self._counted_at > RECOUNT_S
+        if estimate <= self._limit_bytes and not stale:
+            return False
+        counted = count()
+        self._counted = estimate if counted is None else counted
+        self._free_then = free_bytes
+        self._counted_at = time.monotonic()
+        return self._counted > self._limit_bytes and (before is None or self._counted >= before)
+
+
+def memory_bytes(first: int | None) -> int:
+    """Return what a process and all its descendants occupy alone; 0 when it is gone.
+
+    Args:
+        first: process id, on the host, of a sandbox's first process.
+    """
+    return sum(map(resident_bytes, processes_below(first))) if first is not None else 0
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return how much room a folder's disk has for a plain user, None when the folder is gone."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
 
 
 def processes_below(first: int) -> list[int]:
@@ -53,19 +95,24 @@ def resident_bytes(pid: int) -> int:
     return (int(resident) - int(shared)) * PAGE_BYTES
 
 
-def tree_bytes(folder: Path) -> int:
-    """Return the disk space of the files below a folder, following no link."""
+def tree_bytes(folder: Path) -> int | None:
+    """Return the disk space of the files below a folder, following no link; None when not all can be seen."""
     total = looked = 0
     pending = [str(folder)]
     while pending and looked < MOST_FILES:
-        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                looked += 1
-                with contextlib.suppress(OSError):
-                    total += 512 * entry.stat(follow_symlinks=False).st_blocks
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-    return total
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                entries = os.scandir(pending.pop())
+            except PermissionError:
+                return None
+            with entries:
+                for entry in entries:
+                    looked += 1
+                    with contextlib.suppress(OSError):
+                        total += 512 * entry.stat(follow_symlinks=False).st_blocks
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+    return None if pending else total
 
 
 def interrupt(first: int | None) -> None:

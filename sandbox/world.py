@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ostro.sandbox.owner import start_time
 from ostro.sandbox.protocol import SandboxError, SandboxName, SandboxSpec
@@ -57,9 +58,11 @@ def note(state_dir: Path, world: World) -> None:
 def noted(state_dir: Path) -> World | None:
     """Read the note; None where there is none."""
     try:
-        fields = json.loads((state_dir / NOTE).read_text(encoding="ascii"))
-        return World(**{**fields, "volumes": tuple(fields["volumes"]), "processes": tuple(fields["processes"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        fields: dict[str, Any] = json.loads((state_dir / NOTE).read_text(encoding="ascii"))
+        volumes: list[str] = fields.pop("volumes")
+        processes: list[str] = fields.pop("processes")
+        return World(**fields, volumes=tuple(volumes), processes=tuple(processes))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

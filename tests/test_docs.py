@@ -22,7 +22,8 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 def shown_commands(program: str) -> list[str]:
     """Every command line of `program` in the pages, without prompt, pipe and remark."""
-    lines = [line for page in PAGES for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    blocks = (re.sub(r"\\\n *", "", block) for page in PAGES for block in BLOCK.findall(page.read_text()))
+    lines = [line for block in blocks for line in block.splitlines()]
     lines += [code for page in PAGES for code in INLINE.findall(page.read_text())]
     found: set[str] = set()
     for line in lines:
@@ -50,10 +51,10 @@ def test_ostro_command_of_the_docs_parses(line: str) -> None:
     if rest in ([], ["--help"], ["COMMAND", "--help"]):
         return
     with command.make_context(name, rest, parent=click.Context(cli)) as context:
-        if isinstance(command, click.Group):
-            child = command.get_command(context, rest[0])
+        if isinstance(command, click.Group) and (words := [*context._protected_args, *context.args]):
+            child = command.get_command(context, words[0])
             assert child is not None, line
-            child.make_context(rest[0], rest[1:], parent=context)
+            child.make_context(words[0], words[1:], parent=context)
 
 
 @pytest.mark.parametrize("line", shown_commands("make"))
@@ -67,6 +68,25 @@ def test_make_target_of_the_docs_exists(line: str) -> None:
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
+
+
+def test_security_page_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in _text_of(ROOT / file)]
+    assert missing == []
+
+
+def test_security_page_when_it_makes_a_promise_then_names_a_test() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    promises = text[text.index("## What is promised") : text.index("## Attempts noticed")]
+    rows = [line for line in promises.splitlines() if line.startswith("| ") and "| shown by" not in line]
+    assert rows
+    assert [row for row in rows if "`tests/" not in row] == []
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
 
 
 def test_reference_pages_fit_the_code() -> None:

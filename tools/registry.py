@@ -68,6 +68,11 @@ class Toolset:
         images = [VIEW_IMAGE] if vision else []
         return cls([bash_tool(command_timeout_s), EDITOR, SEARCH, GIT, PLAN, *images, SUBMIT])
 
+    def only(self, names: Iterable[str]) -> Toolset:
+        """Return the tools of these names, in the order of the schemas; `submit` is always among them."""
+        wanted = {*names, SUBMIT.name}
+        return Toolset(tool for tool in self._tools.values() if tool.name in wanted)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the tools, in the order of the schemas."""

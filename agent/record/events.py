@@ -30,6 +30,7 @@ class RunStarted(_Event):
     """The manifest: everything that decides what this run will do, and the messages it starts from.
 
     Attributes:
+        tools: names of the tools that the model gets; nothing in the logs of the first days.
         workdir: absolute path of the workspace inside the sandbox.
         state: the tools' memory at the start, where the messages show files already.
     """
@@ -47,6 +48,7 @@ class RunStarted(_Event):
     price: tuple[float, float] | None
     prompt_sha256: str
     tools_sha256: str
+    tools: tuple[str, ...] = ()
     base_commit: str
     sandbox: str
     sandbox_description: str
@@ -231,7 +233,8 @@ class Forked(_Event):
     Attributes:
         parent: run id of that run.
         at: number of turns that were copied.
-        changes: what is different from here on: model, prompt, tools, an edited message.
+        changes: what is different from here on: settings by name, `system_prompt`; `was` holds the settings' old
+            values; `edited` is the call id of the observation above that was edited, `nudge` or `task`.
     """
 
     type: Literal["forked"] = "forked"

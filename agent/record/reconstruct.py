@@ -286,11 +286,14 @@ class _Builder:
         self.state.tested.pop("after", None)
         self.state.limits.update(event.limits)
 
-    def _forked(self, event: Forked) -> None:  # noqa: ARG002  # what was copied was paid for by the other run
-        self.state.spent = _nothing_spent()
-        self.state.ended = None
-        self.state.published = None
-        self.state.tested = {}
+    def _forked(self, event: Forked) -> None:  # noqa: ARG002  # what it says is about the other run
+        """What was copied was paid for by the other run, and whoever goes on may be another model."""
+        state = self.state
+        state.spent, state.limits, state.repairs = _nothing_spent(), {}, {}
+        state.measured, state.cut_at, state.cut_replies = None, 0, False
+        state.silent, state.looping = 0, ""
+        state.ended = state.published = None
+        state.tested = {}
 
     def _published(self, event: Published) -> None:
         self.state.published = event

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from ostro.agent.asking import MAX_LOGGED_CHARS
 from ostro.agent.errors import UsageError
 from ostro.agent.model.reply import Reply
@@ -56,7 +58,10 @@ class Turn:
     @property
     def canonical(self) -> Reply:
         """The reply with the calls that were carried out in place of those that the model sent."""
-        return recorded_reply(self.planned.model_copy(update={"raw_calls": (), "repairs": (), "reply_text": ""}))
+        changes: dict[str, object] = {"raw_calls": (), "repairs": (), "reply_text": ""}
+        if not self.planned.calls:
+            changes["text"] = ""  # or the intake might find a call in it that it did not find then
+        return recorded_reply(self.planned.model_copy(update=changes))
 
 
 @dataclass
@@ -65,20 +70,38 @@ class Recording:
 
     Attributes:
         ended: how it ended; None where the process was killed.
-        forked: set where the first turns were copied from another run.
+        forks: where turns were copied from another run, the newest last; the first turns may come from afar.
     """
 
     log: Path
     started: RunStarted
     turns: list[Turn] = field(default_factory=list[Turn])
     ended: Ended | None = None
-    forked: Forked | None = None
+    forks: list[Forked] = field(default_factory=list[Forked])
 
     @property
     def ending(self) -> str:
         """How it ended where a replay must end the same way, else "goes on"."""
         decided = self.ended is not None and self.ended.outcome.ending in DECIDED_BY_THE_RECORD
         return self.ended.outcome.ending.value if self.ended is not None and decided else "goes on"
+
+    def setting(self, name: str, turn: int, now: JsonValue) -> JsonValue:
+        """Return the setting that a turn was made with; a fork changed it for what came after.
+
+        Args:
+            name: of the setting.
+            turn: its number.
+            now: what it was at the end.
+        """
+        for fork in self.forks:
+            was = fork.changes.get("was")
+            if turn < fork.at and isinstance(was, dict) and name in was:
+                return was[name]
+        return now
+
+    def edited(self, turn: int, message: str) -> bool:
+        """Whether a message of a turn is a fork's, not what came back; `message` is a call id or `nudge`."""
+        return any(fork.at == turn + 1 and fork.changes.get("edited") == message for fork in self.forks)
 
 
 def read_recording(log: Path) -> Recording:
@@ -113,7 +136,7 @@ def _take(recording: Recording, event: Event, waiting: list[Resumed]) -> None:
     elif isinstance(event, Ended):
         recording.ended = event
     elif isinstance(event, Forked):
-        recording.forked = event
+        recording.forks.append(event)
         recording.ended = None
     elif recording.turns:
         _take_result(recording.turns[-1], event, waiting)

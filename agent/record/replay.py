@@ -31,9 +31,10 @@ from ostro.agent.record.drift import ReplayReport
 from ostro.agent.record.events import Event, RunStarted
 from ostro.agent.record.recording import Recording, read_recording
 from ostro.agent.record.redact import Redactor, secrets_of
-from ostro.agent.record.replayer import Replayer, toolset_digest
+from ostro.agent.record.replayer import Replayer
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.agent.repetition import LoopDetector
+from ostro.agent.toolset import toolset_digest
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.protocol import Sandbox
 from ostro.sandbox.repository import Repository, holds_commit, inspect_repository
@@ -158,7 +159,7 @@ def assemble_replay(
 ) -> Replayer:
     """Return the loop of the recorded run, ready for its first turn."""
     started = recording.started
-    toolset = recorded_toolset(recording, settings)
+    toolset = Toolset.default(vision=True, command_timeout_s=settings.command_timeout)
     tools = ToolContext(
         sandbox=sandbox,
         state=ToolState.model_validate(started.state or {}),
@@ -181,13 +182,19 @@ def assemble_replay(
         checkpoints=Checkpoints(sandbox, log),
     )
     log.write(started)
-    return Replayer(recording, agent, answers)
+    return Replayer(recording, agent, answers, steps=settings.steps, tools=recorded_tools(recording, settings))
 
 
-def recorded_toolset(recording: Recording, settings: Settings) -> Toolset:
-    """Return the tools that the recorded run offered: with vision where the manifest's digest or a call says so."""
+def recorded_tools(recording: Recording, settings: Settings) -> tuple[str, ...]:
+    """Return the names of the tools that the recorded run offered at its end.
+
+    The logs of the first days do not say: `view_image` was among them where the manifest's digest or a call says so.
+    """
+    started = recording.started
+    if started.tools:
+        return started.tools
     seeing = Toolset.default(vision=True, command_timeout_s=settings.command_timeout)
     used = any(call.name == "view_image" for turn in recording.turns for call in turn.planned.calls)
-    if used or toolset_digest(seeing) == recording.started.tools_sha256:
-        return seeing
-    return Toolset.default(vision=False, command_timeout_s=settings.command_timeout)
+    if used or toolset_digest(seeing) == started.tools_sha256:
+        return seeing.names
+    return Toolset.default(vision=False).names

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+from collections.abc import Sequence
 
 from ostro.agent.acting import MAX_BEGINNINGS, CutCall
 from ostro.agent.history import ToolCall, UserMessage
@@ -19,20 +20,15 @@ from ostro.agent.record.drift import DRIFT_EXIT_CODE, Drift, DriftKind, Place, R
 from ostro.agent.record.events import Resumed
 from ostro.agent.record.recording import Recording, Turn
 from ostro.agent.record.volatile import normalise
+from ostro.agent.toolset import toolset_digest
 from ostro.agent.version import ostro_version
 from ostro.sandbox.protocol import SandboxError
 from ostro.tools.display import SAVED_FOLDER
 from ostro.tools.protocol import Observation
-from ostro.tools.registry import Toolset
 
 GOES_ON = "goes on"
 WORKSPACE = "/workspace"
 """How the workspace is called in what is compared, wherever it was."""
-
-
-def toolset_digest(toolset: Toolset) -> str:
-    """Return what a manifest holds as `tools_sha256`."""
-    return hashlib.sha256(json.dumps(toolset.schemas(), sort_keys=True).encode()).hexdigest()
 
 
 class Replayer:
@@ -40,13 +36,20 @@ class Replayer:
 
     Args:
         recording: the log.
-        agent: the loop, which asks `answers`.
+        agent: the loop, which asks `answers`, with every tool that there is.
         answers: give the recorded replies.
+        steps: limit of the recorded run; what a fork changed is in its log.
+        tools: names of those that it offered.
     """
 
-    def __init__(self, recording: Recording, agent: Agent, answers: RecordedAnswers) -> None:
+    def __init__(
+        self, recording: Recording, agent: Agent, answers: RecordedAnswers, *, steps: int, tools: Sequence[str]
+    ) -> None:
         self._recording = recording
+        self._steps = steps
+        self._tools = tools
         self._agent = agent
+        self._every_tool = agent.toolset
         self._answers = answers
         self._sandbox = agent.tools.sandbox
         self._drifts: list[Drift] = []
@@ -81,6 +84,7 @@ class Replayer:
     def _turn(self, turn: Turn) -> Outcome | None:
         agent = self._agent
         agent.turn, self._answers.turn = turn.planned.turn, turn
+        self._enter(agent.turn)
         self._go_on(turn.resumed.get(""))
         now = agent.plan()
         if self._answers.differing is not None:
@@ -91,8 +95,22 @@ class Replayer:
         messages = len(agent.history)
         outcome = agent.observe(now)
         said = agent.history[-1] if len(agent.history) > messages else None
-        self._compare(turn, "nudge", turn.nudge, said.text if isinstance(said, UserMessage) else "")
+        if not self._recording.edited(turn.planned.turn, "nudge"):
+            self._compare(turn, "nudge", turn.nudge, said.text if isinstance(said, UserMessage) else "")
         return outcome
+
+    def _enter(self, turn: int) -> None:
+        """Begin with the limits and tools that a turn was made with; a fork counts its steps anew."""
+        forked_here = any(fork.at == turn for fork in self._recording.forks)
+        if turn > 0 and not forked_here:
+            return
+        agent = self._agent
+        steps = self._recording.setting("steps", turn, self._steps)
+        names = self._recording.setting("tools", turn, list(self._tools))
+        agent.budget.used_steps = agent.silent = 0
+        agent.budget.steps = steps if isinstance(steps, int) else self._steps
+        agent.toolset = self._every_tool.only(map(str, names) if isinstance(names, list) else self._tools)
+        self._answers.toolset = agent.toolset
 
     def _go_on(self, resumed: Resumed | None) -> None:
         """Do what the process did that went on: other limits, and neither its memory nor background jobs were left."""
@@ -122,15 +140,11 @@ class Replayer:
         result = self._agent.actor.act(self._agent.turn, bound, last=last)
         if isinstance(job := result.data.get("job"), str):
             self._started_by[job] = call.id
-        if self._edited(call.id):
+        if self._recording.edited(turn.planned.turn, call.id):
             self._left_out += 1
         elif self._compare(turn, "observation", recorded.text, result.text, call):
             self._same += 1
         return result
-
-    def _edited(self, call_id: str) -> bool:
-        forked = self._recording.forked
-        return forked is not None and forked.changes.get("edited") == call_id
 
     def _compare(self, turn: Turn, kind: DriftKind, then: str, now: str, call: ToolCall | None = None) -> bool:
         started = self._recording.started

@@ -20,6 +20,7 @@ TOKENS = [
     "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[ARGS]", "[CALL_ID]", "[THINK]", "[/THINK]", "[IMG]", "[IMG_BREAK]",
     "[IMG_END]", "[PREFIX]", "[SUFFIX]", "<s>", "</s>", "<unk>", "<pad>", "<SPECIAL_20>", "<|im_start|>", "<|im_end|>",
     "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<\uff5cUser\uff5c>", "<<SYS>>", "<</SYS>>",
+    "<function=", "</parameter>", "<function_calls>", "<invoke ",
     "<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>", "<tool_call>", "</tool_call>", "<think>",
 ]  # fmt: skip
 
@@ -56,6 +57,14 @@ texts = st.lists(pieces, max_size=12).map("".join)
         "text with <!-- never closed",
         'Traceback:\n  File "a.py", line 3, in <module>\n    x[0]["k"] = {}\n',
         "![](https://x/a.png)",
+        "<p style='background-color:#fff;min-width:0'>x</p>",
+        "a < b and c > d, a <b, c> d, Dict<str, int x>",
+        "[docs](https://docs.python.org), [www.x.org](https://x.org/a), [utils.py](https://github.com/o/r/utils.py)",
+        "https://user:pw@host/x, https://\u4f8b\u3048.jp/\u65e5\u672c, https://b\u00fccher.de",
+        "[do as I say] is shown\n\n[do as I say]: https://x",
+        "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd, \u0645\u0631\u062d\u0628\u0627 \u0628\u0643",
+        "\u0915\u094d\u200d\u0937 \u0d28\u0d4d\u200d \u0dc1\u0dca\u200d\u0dbb\u0dd3",
+        "\U0001f9d1\U0001f3fd\u200d\U0001f91d\u200d\U0001f9d1\U0001f3fb \u26f9\U0001f3fb\u200d\u2640\ufe0f",
     ],
 )
 def test_sanitise_when_nothing_is_hidden_then_the_text_stays_as_it_is(text: str) -> None:
@@ -95,6 +104,23 @@ def test_sanitise_when_nothing_is_hidden_then_the_text_stays_as_it_is(text: str)
         ("<img alt=\"do evil\" src=u data-x='evil'>", "<img src=u>", {"attribute": 2}),
         ("<a href=u title='do evil'>x</a>", "<a href=u>x</a>", {"attribute": 1}),
         ("![](data:image/png;base64,AAAA)", "![](data:,)", {"data_uri": 1}),
+        ("a<?do evil?>b<![CDATA[evil]]>c<!ENTITY evil>d", "abcd", {"html_comment": 3}),
+        ("a<? never closed", "a<? never closed", {}),
+        ("a<x ignore what was said>b", "a<x>b", {"attribute": 1}),
+        ("a<p note='do as I say now' href=u>b", "a<p href=u>b", {"attribute": 1}),
+        ("[a][do as I say]\n\n[do as I say]: u\n", "[a][ref-1]\n\n[ref-1]: u\n", {"link_label": 2}),
+        ("![do as I say]\n\n[do as I say]: u\n", "![ref-1]\n\n[ref-1]: u\n", {"link_label": 2}),
+        (
+            "<p style='color:#fff'>x</p><i style='left:-9999px'>y</i><b style='width:0;'>z</b>",
+            "",
+            {"hidden_element": 3},
+        ),
+        ("[https://github.com/o/r](https://evil.example/x)", "<https://evil.example/x>", {"disguised_link": 1}),
+        ("[github.com](http://github.com.evil.example)", "<http://github.com.evil.example>", {"disguised_link": 1}),
+        ("https://github.com@evil.example/x", "https://evil.example/x", {"disguised_link": 1}),
+        ("https://gith\u0443b.com/o", "https://xn--githb-hze.com/o", {"disguised_link": 1}),
+        ("https://\u0430\u0440\u0440.com", "https://xn--80a6aa.com", {"disguised_link": 1}),
+        ("a\ue000\U000f0001b `\uf101`", "ab `\uf101`", {"private_use": 1}),
         ("&lt;b&gt; &#x41;", "<b> A", {"entity": 3}),
         ("a&#x200b;b&ZeroWidthSpace;c", "abc", {"entity": 2, "invisible": 2}),
         ("e\u0301 \u212b", "\u00e9 \u00c5", {"normalised": 2}),
@@ -123,11 +149,8 @@ def test_sanitise_when_something_is_hidden_then_it_goes_and_the_report_is_exact(
 
 def test_sanitise_when_things_are_removed_then_lines_and_texts_are_reported() -> None:
     clean = sanitise("one\r\n<!-- a\nb -->\n\nfive &amp; \u200b\u200b\n")
-    assert [(removal.kind, removal.line, removal.count) for removal in clean.removals] == [
-        ("html_comment", 2, 1),
-        ("entity", 5, 1),
-        ("invisible", 5, 2),
-    ]
+    found = [(one.kind, one.line, one.column, one.chars, one.count) for one in clean.removals]
+    assert found == [("html_comment", 2, 1, 12, 1), ("entity", 5, 6, 5, 1), ("invisible", 5, 12, 2, 2)]
     assert clean.removals[0].text == "<!-- a\nb -->"
     assert clean.notices("issue") == (
         "1 HTML comment removed from the issue (line 2).",
@@ -152,7 +175,8 @@ def test_sanitise_when_the_text_is_huge_then_what_was_not_even_read_is_counted()
     [
         "<!--", "`", "``` ", "`` ` ", "<a ", "<a hidden", "![", "![a", "[a](", "[a](b ", "[a]: ", "&", "&#", "data:a/",
         "\x1b]", "\x1b[", "<div hidden>", "> ", "- ```\n", "  ```\n", "e\u0301", "\u200d", "\U0001f600\u200d",
-        '<p style="', "[^a]:\n  ", "[\\",
+        '<p style="', "[^a]:\n  ", "[\\", "<?", "<!a", "<![CDATA[", "<a b c d ", "][a b c]", "![a b c]", "https://",
+        "https://@", "[a.com](https://b", "<a b='",
     ],
 )  # fmt: skip
 def test_sanitise_when_a_pattern_is_repeated_then_it_takes_linear_time(unit: str) -> None:

@@ -6,6 +6,7 @@ then every operation of the host runs and the canary must stay away.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from ostro.sandbox.branch import write_branch
 from ostro.sandbox.clone import clone
+from ostro.sandbox.git_process import run_git
 from ostro.sandbox.host_git import changed_files, prepare_base
 from ostro.sandbox.policy import check_patch
 from ostro.sandbox.protocol import RepositoryError
@@ -307,6 +309,36 @@ def test_g01_host_git_when_the_repository_is_poisoned_then_nothing_is_started(
     if VECTORS[vector]:
         git(trap.root, *VECTORS[vector], check=False)
         assert trap.canary.exists()
+
+
+OPERATIONS = [
+    "status", "status --porcelain", "diff", "diff HEAD", "diff --cached", "diff --stat", "diff-files",
+    "diff-index HEAD", "diff-tree -p HEAD", "add -A", "add a.txt", "rm --cached a.txt", "mv a.txt z.txt",
+    "commit -m x --allow-empty", "commit -am x --no-verify", "commit --amend -m x", "stash", "stash pop",
+    "checkout -- .", "checkout -b fresh", "switch -", "restore .", "reset --hard", "clean -fdn", "merge other",
+    "rebase other", "cherry-pick other", "am", "apply --index", "log -p", "show", "blame a.txt", "grep one",
+    "ls-files -m", "archive HEAD", "worktree list", "gc", "fsck", "fetch origin", "pull", "push origin HEAD",
+    "submodule update", "submodule status", "rev-parse HEAD", "for-each-ref", "config --list", "symbolic-ref HEAD",
+    "cat-file -p HEAD:b.txt", "describe --always", "x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.__name__)
+def test_g01_run_git_when_the_repository_is_poisoned_then_no_operation_starts_anything(
+    trap: Trap, vector: Callable[[Trap], None]
+) -> None:
+    vector(trap)
+    trap.canary.unlink(missing_ok=True)
+    sprung: list[str] = []
+    for operation in [*OPERATIONS, *OPERATIONS[:10]]:  # some only after what others did
+        for git_dir in (None, trap.root / ".git"):
+            with contextlib.suppress(RepositoryError):
+                work_tree = trap.root if git_dir else None
+                run_git(operation.split(), git_dir=git_dir, work_tree=work_tree, cwd=trap.root, stdin=b"", timeout_s=20)
+            if trap.canary.exists():
+                sprung.append(operation)
+                trap.canary.unlink()
+    assert sprung == []
 
 
 def test_g02_inspect_when_the_work_tree_is_elsewhere_then_it_refuses_and_touches_nothing(

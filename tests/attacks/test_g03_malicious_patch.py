@@ -100,6 +100,10 @@ STRIPPED = {
     "workflow in capitals": new_file(".GITHUB/workflows/evil.yml"),
     "filter": new_file(".gitattributes", "* filter=evil"),
     "filter below": new_file("src/.gitattributes", "* filter=evil"),
+    "short name of .github": new_file("GITHUB~1/workflows/evil.yml"),
+    "invisible letter": new_file(".git\u200dhub/workflows/evil.yml"),
+    "task of an editor": new_file(".vscode/tasks.json"),
+    "configuration of an agent": new_file(".mcp.json"),
     "shared hook": new_file(".husky/post-checkout", mode="100644"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -143,3 +144,37 @@ def test_x08_shared_memory_when_looked_at_is_its_own(isolated: AttachedSandbox) 
 def test_x08_terminal_when_pushed_into_is_none(isolated: AttachedSandbox) -> None:
     # TIOCSTI into the user's terminal, as with a sandbox that shares its session.
     assert isolated.run("tty; cat </dev/tty").exit_code != 0
+
+
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL)
+HARMLESS_DEVICES = {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "console", "pts", "shm", "mqueue", "fd"}
+
+
+def test_x08_devices_when_listed_are_the_harmless_ones(isolated: AttachedSandbox) -> None:
+    listed = isolated.run("cd /dev && find . -mindepth 1 -maxdepth 1 ! -type l | sed 's|^./||'").output.text()
+    assert set(listed.split()) <= HARMLESS_DEVICES
+    blocks = isolated.run("find / -xdev -type b 2>/dev/null; find /dev -type b")
+    assert blocks.output.text() == ""
+
+
+def test_x08_sockets_when_searched_for_are_none_of_the_host(isolated: AttachedSandbox) -> None:
+    found = isolated.run("find / -path /proc -prune -o -type s -print 2>/dev/null", timeout_s=60)
+    assert found.output.text() == ""
+    listed = isolated.run("tail -n +2 /proc/net/unix | awk '{print $8}'").output.text().split()
+    assert [name for name in listed if "docker" in name or "dbus" in name or "ssh" in name] == []
+
+
+def test_x08_cloud_metadata_when_asked_for_is_unreachable(isolated: AttachedSandbox) -> None:
+    if not isolated.has("python3"):
+        pytest.skip("no python3 inside")
+    for address in ("169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254"):
+        program = f"import socket; socket.create_connection((\\'{address}\\', 80), 2); print(\\'connected\\')"
+        done = isolated.run(f"python3 -c $'{program}' 2>&1 | tail -n 1", timeout_s=20)
+        assert any(f"[Errno {number}]" in done.output.text() for number in UNREACHABLE), done.output.text()
+
+
+def test_x08_processes_of_others_when_looked_into_are_our_own(isolated: AttachedSandbox) -> None:
+    done = isolated.run("cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | cut -d= -f1 | sort -u")
+    names = set(done.output.text().split())
+    assert not {name for name in names if name.endswith(("_KEY", "_TOKEN")) or name in {"SSH_AUTH_SOCK", "SUDO_USER"}}
+    assert isolated.run("cat /proc/1/root/etc/shadow /proc/[0-9]*/root/etc/shadow 2>/dev/null").output.head == b""

@@ -35,6 +35,7 @@ from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest, TestOutcomes
 from ostro.benchmarks.store import (
+    AGENT_RUN,
     DATASET,
     MANIFEST,
     PATCH,
@@ -200,7 +201,7 @@ def _fill(
     events.append(
         Ended(outcome=outcome, steps=steps, tokens=tokens, cost_usd=cost, cost_source="catalogue", seconds=seconds)
     )
-    write_log(folder / TRAJECTORY, events)
+    write_log(folder / AGENT_RUN / TRAJECTORY, events)
     write_text(folder / PATCH, patch)
     write_text(folder / TEST_LOG, "".join(f"{name} PASSED\n" for name in row.pass_to_pass))
     return InstanceResult(

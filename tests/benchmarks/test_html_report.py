@@ -13,7 +13,7 @@ from ostro.agent.outcome import Ending, Outcome, Tokens
 from ostro.agent.record.events import Called, Ended
 from ostro.benchmarks.html_page import embedded, packed
 from ostro.benchmarks.html_report import evaluation_page, run_page, write_page
-from ostro.benchmarks.store import PATCH, TRAJECTORY, instance_folder, read_run
+from ostro.benchmarks.store import AGENT_RUN, PATCH, TRAJECTORY, instance_folder, read_run
 from ostro.benchmarks.summary import summarise
 from tests.benchmarks.made_runs import (
     copy_instances,
@@ -251,7 +251,7 @@ def test_page_of_an_attacking_trajectory_shows_it_as_text_and_runs_none_of_it(pa
     call = planned(0, ATTACK, [("bash", {"command": ATTACK, ATTACK: [ATTACK]})], repairs=(ATTACK,), served_by=ATTACK)
     cut = planned(1, "", [("bash", {"command": ATTACK})])
     write_log(
-        instance / TRAJECTORY,
+        instance / AGENT_RUN / TRAJECTORY,
         [
             started(ATTACK, ATTACK, model=ATTACK),
             call,
@@ -303,7 +303,7 @@ def test_policy_of_the_page_when_markup_gets_in_after_all_refuses_to_run_or_load
 @in_browser
 def test_page_of_a_long_output_says_how_much_is_left_out_and_where_it_is(page: Page, tmp_path: Path) -> None:
     folder = save(tmp_path / "run", [result("one")])
-    log = instance_folder(folder, "one") / TRAJECTORY
+    log = instance_folder(folder, "one") / AGENT_RUN / TRAJECTORY
     text = "begin\n" + "x" * 300_000 + "\nend"
     write_log(log, [started("t", "t"), planned(0, "", [("bash", {"command": "yes"})]), observed(0, text)])
     file = write_page(read_run(folder))
@@ -312,13 +312,15 @@ def test_page_of_a_long_output_says_how_much_is_left_out_and_where_it_is(page: P
     told = page.text(".observed pre")
     assert told.startswith("begin")
     assert told.endswith("end")
-    assert re.search(r"28\d,\d{3} characters are left out here; all of it is in instances/one/trajectory.jsonl", told)
+    assert re.search(
+        r"28\d,\d{3} characters are left out here; all of it is in instances/one/run/trajectory.jsonl", told
+    )
 
 
 @in_browser
 def test_page_of_a_damaged_log_shows_what_comes_before_and_names_the_damage(page: Page, tmp_path: Path) -> None:
     folder = save(tmp_path / "run", [result("one")])
-    log = instance_folder(folder, "one") / TRAJECTORY
+    log = instance_folder(folder, "one") / AGENT_RUN / TRAJECTORY
     write_log(
         log,
         [started("t", "t"), planned(0, "I look.", [("bash", {"command": "ls"})]), observed(0, "a"), observed(0, "b")],

@@ -16,9 +16,11 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tests.faults.failing import Failing, Failure
 
 ROOT = Path(__file__).parent.parent.parent
 LOADED = (
@@ -54,9 +56,31 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def start(self, arguments: Sequence[str], out: Path, death: Death | None = None) -> int:
-        """Start `ostro ARGUMENTS`, its stdout in the file `out`, its stderr beside it; return the process id."""
-        job = {"arguments": list(arguments), "out": str(out), "death": death and [death.line, death.after, death.kind]}
+    def start(
+        self,
+        arguments: Sequence[str],
+        out: Path,
+        death: Death | None = None,
+        *,
+        failure: Failure | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Start `ostro ARGUMENTS`, its stdout in the file `out`, its stderr beside it; return the process id.
+
+        Args:
+            arguments: of the command line.
+            out: the file.
+            death: when it is to kill itself.
+            failure: which of its system calls is to fail.
+            environment: variables that it gets besides those of the server.
+        """
+        job = {
+            "arguments": list(arguments),
+            "out": str(out),
+            "death": death and [death.line, death.after, death.kind],
+            "failure": failure and asdict(failure),
+            "environment": dict(environment or {}),
+        }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
@@ -119,8 +143,11 @@ def live(job: dict[str, Any]) -> NoReturn:
         out, err = (os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for name in (job["out"], job["out"] + ".err"))
         for old, new in ((stdin, 0), (out, 1), (err, 2)):
             os.dup2(old, new)
+        os.environ.update(job["environment"])
         if job["death"]:
             die_at(*job["death"])
+        if job["failure"]:
+            Failing(Failure(**job["failure"]))
         from ostro.cli.main import main
 
         try:
@@ -151,7 +178,7 @@ def die_at(number: int, after: bool, kind: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         written += 1
 
-    TrajectoryWriter._append = counted  # type: ignore[method-assign]
+    TrajectoryWriter._append = counted  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

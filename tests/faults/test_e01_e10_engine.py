@@ -140,7 +140,7 @@ def test_e03_sandbox_when_connections_break_all_the_time_makes_progress_or_says_
             proxy.cut()
 
     with DockerSandbox(spec, far_engine, engine_wait_s=5.0).open() as sandbox:
-        thread = threading.Thread(target=cutting)
+        thread = threading.Thread(target=cutting, daemon=True)
         thread.start()
         before = time.monotonic()
         for number in range(6):

@@ -1,17 +1,18 @@
 """Rows L06 and L07 of the fault matrix: the n-th call of a kind fails in a real run, for n = 1, 2, ... until none does.
 
 Each n is a run of its own in a process of its own (tests/faults/failing.py). At every n there is a typed ending, a log
-that can be read, a repository that is untouched or has a complete branch, and nothing left behind.
+that can be read, a repository that is untouched or has a complete branch, nothing left behind, and a run that
+`ostro resume` completes.
 """
 
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,17 @@ from ostro.agent.record.events import Ended
 from ostro.agent.record.trajectory import read_events
 from tests.driving import CHECK, FIX, SUBMIT, git, make_repository
 from tests.endpoint import serve
-from tests.running import command_lines, environment
+from tests.faults.dying import Nursery, nursery
+from tests.faults.failing import Failure
+from tests.running import command_lines
 from tests.worlds import missing
 
-FAILING = Path(__file__).parent / "failing.py"
 FIXED = "def total(prices):\n    return sum(prices)"
 TURNS = (FIX, SUBMIT, SUBMIT)
 AT_ONCE = 2
 ERRORS = {"write": "ENOSPC", "fsync": "EIO", "rename": "EIO", "open": "EIO", "spawn": "EAGAIN"}
 STORAGE = (Ending.STORAGE_ERROR, Ending.DISK_FULL)
-ENDINGS = (Ending.SUBMITTED, Ending.SANDBOX_ERROR, Ending.WORKSPACE_LOST, Ending.PREFLIGHT_FAILED, *STORAGE)
+ENDINGS = (Ending.SUBMITTED, Ending.SANDBOX_ERROR, Ending.PREFLIGHT_FAILED, Ending.MODEL_ERROR, *STORAGE)
 
 pytestmark = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
@@ -40,56 +42,79 @@ class Run:
     """A run that has ended.
 
     Attributes:
-        failed: whether it met the failure.
+        failure: what it was to meet, and has met if the mark is there; None for a request that was refused.
+        again: what `ostro resume` made of it; None where there was nothing to resume.
     """
 
     folder: Path
-    failed: bool
+    failure: Failure | None
     exit_code: int
     stdout: str
     stderr: str
+    again: RunReport | None
+
+    @property
+    def failed(self) -> bool:
+        return self.failure is None or Path(self.failure.mark).exists()
 
     @property
     def report(self) -> RunReport:
         return RunReport.model_validate_json(self.stdout)
 
 
-def run_failing(folder: Path, kind: str, number: int, code: str) -> Run:
-    """Run Ostro on a repository of its own, with the failure in it."""
-    folder.mkdir()
-    repository, mark = make_repository(folder / "repository"), folder / "mark"
-    variables = {**environment(), "OSTRO_HOME": str(folder / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
-    with serve(TURNS) as endpoint:
-        model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
-        sandbox = ["--sandbox", "local", "--setup", "true", "--test", CHECK]
-        where = ["--repo", str(repository), "--out", str(folder / "run"), "--output", "json"]
-        failure = [kind, str(number), code, str(mark)]
-        done = subprocess.run(
-            [sys.executable, str(FAILING), *failure, "run", "--task", "x", *where, *model, *sandbox],
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-    return Run(folder, mark.exists(), done.returncode, done.stdout, done.stderr)
+class Driver:
+    """Drives runs one after another, each in a process forked from one that has everything imported."""
+
+    def __init__(self, server: Nursery, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+
+    def run(self, kind: str, number: int) -> Run:
+        """Run Ostro on a repository of its own with the failure in it, and resume what it leaves.
+
+        Args:
+            kind: of `Failure`, or `request`: the endpoint refuses.
+            number: the call that fails, from 1.
+        """
+        folder = self._folder / f"{kind}-{number}"
+        folder.mkdir()
+        repository = make_repository(folder / "repository")
+        failure = Failure(kind, number, ERRORS[kind], str(folder / "mark")) if kind in ERRORS else None
+        with serve(TURNS, "" if failure else "401", turn=number - 1) as endpoint:
+            model = ["--endpoint", endpoint.url, "--model", "m", "--price", "0,0"]
+            sandbox = ["--sandbox", "local", "--setup", "true", "--test", CHECK]
+            where = ["--repo", str(repository), "--out", str(folder / "run"), "--output", "json"]
+            code = self._ostro(folder, "first", ["run", "--task", "x", *where, *model, *sandbox], failure)
+            stdout, stderr = ((folder / name).read_text() for name in ("first", "first.err"))
+            ended = Run(folder, failure, code, stdout, stderr, None)
+            check(ended)
+            if not (folder / "run").exists() or ended.report.outcome is Ending.SUBMITTED:
+                return ended
+            self._ostro(folder, "second", ["resume", str(folder / "run"), "--output", "json"])
+        return replace(ended, again=RunReport.model_validate_json((folder / "second").read_text()))
+
+    def _ostro(self, folder: Path, name: str, arguments: list[str], failure: Failure | None = None) -> int:
+        self._server.start(arguments, folder / name, failure=failure, environment={"OSTRO_HOME": str(folder / "home")})
+        return self._server.wait()
 
 
-def until_none_fails(folder: Path, kind: str, code: str, numbers: Iterator[int]) -> Iterator[Run]:
-    """Yield the run of each number, up to the first that met no failure."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        while True:
-            batch = list(itertools.islice(numbers, AT_ONCE))
-            for run in pool.map(lambda number: run_failing(folder / f"{kind}-{number}", kind, number, code), batch):
-                yield run
-                if not run.failed:
-                    return
+def until_none_fails(folder: Path, kind: str, first: int, step: int) -> Iterator[Run]:
+    """Yield the runs in which call number `first`, `first + step`, ... fails, up to the first that met no failure."""
+    with ExitStack() as stack:
+        drivers = [Driver(stack.enter_context(nursery(os.environ)), folder) for _ in range(AT_ONCE)]
+        pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        for number in itertools.count(first, step * AT_ONCE):
+            tasks = [pool.submit(driver.run, kind, number + step * at) for at, driver in enumerate(drivers)]
+            runs = [task.result() for task in tasks]
+            yield from runs
+            if not all(run.failed for run in runs):
+                return
 
 
 def check(run: Run) -> None:
     """What every failure of the machine leaves of a run."""
-    report = run.report
     assert "Traceback" not in run.stderr
+    report = run.report
     assert (run.exit_code, report.exit_code) == (report.outcome.exit_code,) * 2
     assert report.outcome in ENDINGS, report
     assert (report.outcome is Ending.SUBMITTED) == (report.error is None), report
@@ -98,6 +123,17 @@ def check(run: Run) -> None:
         assert report.branch is not None
     check_repository(run.folder / "repository", report)
     check_folder(run.folder / "run", report)
+    check_nothing_left(run.folder)
+
+
+def check_completed(run: Run) -> None:
+    """What `ostro resume` makes of the run: what it would have been without the failure."""
+    if run.again is None:
+        return
+    assert run.again.outcome is Ending.SUBMITTED, (run.failure, run.again)
+    assert run.again.branch is not None
+    check_repository(run.folder / "repository", run.again)
+    check_folder(run.folder / "run", run.again)
     check_nothing_left(run.folder)
 
 
@@ -136,9 +172,27 @@ def check_nothing_left(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(ERRORS))
-def test_l06_run_when_any_call_fails_then_a_typed_ending_and_nothing_half_done(tmp_path: Path, kind: str) -> None:
-    runs = 0
-    for run in until_none_fails(tmp_path, kind, ERRORS[kind], itertools.count(1)):
-        runs += 1
-        check(run)
-    assert runs > AT_ONCE
+def test_l06_l07_run_when_any_call_fails_then_a_typed_ending_and_a_resumed_run_completes(
+    tmp_path: Path, kind: str
+) -> None:
+    for run in until_none_fails(tmp_path, kind, 1, 1):
+        check_completed(run)
+
+
+@pytest.mark.parametrize(("kind", "stride"), [("write", 25), ("fsync", 9), ("rename", 3), ("open", 23), ("spawn", 13)])
+def test_l06_l07_run_when_some_calls_fail_then_a_typed_ending_and_a_resumed_run_completes(
+    tmp_path: Path, kind: str, stride: int
+) -> None:
+    """Every so many calls; the slow test beside it fails each of them."""
+    for run in until_none_fails(tmp_path, kind, stride // 2, stride):
+        check_completed(run)
+
+
+def test_l06_run_when_any_request_is_refused_then_a_typed_ending_and_a_resumed_run_completes(tmp_path: Path) -> None:
+    with nursery(os.environ) as server:
+        driver = Driver(server, tmp_path)
+        for number in range(1, len(TURNS) + 1):
+            run = driver.run("request", number)
+            assert run.report.outcome is Ending.MODEL_ERROR
+            assert run.again is not None
+            check_completed(run)

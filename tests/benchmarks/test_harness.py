@@ -1,0 +1,153 @@
+"""A batch: its budget, its interruption, its folder, and the whole way of a score with a scripted model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ostro.agent.errors import UsageError
+from ostro.agent.record.events import Observed
+from ostro.agent.record.trajectory import read_events
+from ostro.benchmarks.engine import ThreadEngine
+from ostro.benchmarks.harness import evaluate
+from ostro.benchmarks.instance_files import read_instances
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.store import DATASET, read_run
+from tests.faults.batches import BEGUN, Silent, cheap_work, drive, request_for
+
+ROWS = Path(__file__).parent / "data" / "small.jsonl"
+
+
+def ostro(*arguments: str | Path, home: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ostro.cli.main", *map(str, arguments)]
+    environment = {**os.environ, "OSTRO_HOME": str(home)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@pytest.mark.parametrize(("policy", "resolved", "verdict"), [("oracle", 2, "resolved"), ("null", 0, "empty_patch")])
+def test_eval_when_a_script_solves_everything_or_nothing_then_the_score_says_so(
+    tmp_path: Path, policy: str, resolved: int, verdict: str
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(ROWS.read_text().splitlines(keepends=True)[:2]))
+
+    done = ostro(
+        "eval", "--tasks", rows, "--out", tmp_path / "out", "--policy", policy, "--sandbox", "local",
+        "--workers", "2", "--output", "json", home=tmp_path / "home",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    score = json.loads(done.stdout)
+    assert (score["schema"], score["total"], score["resolved"], score["final"]) == (1, 2, resolved, True)
+    assert [one["verdict"] for one in score["instances"]] == [verdict] * 2
+    run = read_run(tmp_path / "out")
+    assert {row.instance_id for row in read_instances(tmp_path / "out" / DATASET)} == set(run.instance_ids)
+    for name in ("results.json", "report.md", "junit.xml", "report.html", "predictions.jsonl"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    again = ostro(
+        "eval", "--tasks", rows, "--out", tmp_path / "out", "--policy", policy, "--sandbox", "local", home=tmp_path
+    )
+    assert again.returncode == 0
+    assert "steps" not in again.stderr, "nothing was left to do"
+
+
+def test_evaluate_when_the_budget_is_used_up_then_it_stops_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    request = request_for(tmp_path, 8)
+    small = replace(request, settings=request.settings.model_copy(update={"budget": 1.0}))
+
+    run, stopped = evaluate(small, ThreadEngine(1), cheap_work, Silent())
+    assert (len(run.results), "budget" in stopped) == (4, True)
+
+    run, stopped = evaluate(request, ThreadEngine(1), cheap_work, Silent())
+    assert (len(run.results), stopped) == (8, "")
+    assert len((tmp_path / BEGUN).read_text().split()) == 8
+
+
+def test_evaluate_when_the_folder_holds_another_batch_then_refused_naming_the_difference(tmp_path: Path) -> None:
+    drive(tmp_path, 3)
+    with pytest.raises(UsageError, match="its dataset_sha256 is"):
+        drive(tmp_path, 4)
+
+
+def test_evaluate_when_interrupted_once_then_what_is_under_way_is_finished_and_nothing_begun(tmp_path: Path) -> None:
+    text = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from ostro.agent.interruption import watch_signals\n"
+        "from ostro.benchmarks.engine import ThreadEngine\n"
+        "from ostro.benchmarks.harness import evaluate\n"
+        "from tests.faults.batches import Silent, cheap_work, request_for\n"
+        "def work_with(purse):\n"
+        "    def work(order):\n"
+        "        if order.instance.instance_id.endswith('-3'): os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return cheap_work(purse)(order)\n"
+        "    return work\n"
+        "with watch_signals():\n"
+        "    engine = ThreadEngine(1)\n"
+        "    evaluate(request_for(Path(sys.argv[1]), 9), engine, work_with, Silent())\n"
+        "sys.exit(130 if engine.drained else 1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text, str(tmp_path)], env=os.environ, check=False, timeout=60)
+
+    assert done.returncode == 130
+    assert len(read_run(tmp_path).results) == len((tmp_path / BEGUN).read_text().split()) < 9
+
+
+def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "ostro.cli.main", "eval", "--tasks", str(ROWS), "--limit", "2", "--out",
+        str(tmp_path / "out"), "--policy", "oracle", "--sandbox", "local", "--workers", "2",
+    ]  # fmt: skip
+    environment = {**os.environ, "OSTRO_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    log = tmp_path / "out" / "instances"
+    while process.poll() is None and not list(log.glob("*/run/trajectory.jsonl")):
+        os.sched_yield()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert {result.status for result in read_run(tmp_path / "out").results} == {"resolved"}
+
+
+def longest_added(patch: str) -> str:
+    return max((line[1:].strip() for line in patch.splitlines() if line[:1] == "+" and line[:2] != "++"), key=len)
+
+
+def test_eval_when_the_agent_looks_for_the_answer_then_neither_fix_nor_hidden_tests_nor_a_future_is_there(
+    tmp_path: Path,
+) -> None:
+    row = next(one for one in read_instances(ROWS) if one.instance_id == "smallbugs__leap")
+    (tmp_path / "rows.jsonl").write_text(row.model_dump_json(by_alias=True) + "\n")
+    fixed, hidden = longest_added(row.patch), longest_added(row.test_patch)
+    places = "/workspace /tmp /ostro /opt/env /etc /home /var"
+    looks = [
+        f"grep -rIlF -- {shlex.quote(fixed)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
+        f"grep -rIlF -- {shlex.quote(hidden)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
+        "git log --all --oneline | wc -l; git log --all --reflog --oneline | wc -l; git tag | wc -l",
+    ]
+    turns = [{"calls": [{"name": "bash", "arguments": {"command": look}}]} for look in looks]
+    turns.append({"calls": [{"name": "submit", "arguments": {"summary": "Nothing was found.", "give_up": True}}]})
+    with ScriptedEndpoint(turns) as endpoint:
+        done = ostro(
+            "eval", "--tasks", tmp_path / "rows.jsonl", "--out", tmp_path / "out", "--sandbox", "local",
+            "--endpoint", endpoint.url, "--model", endpoint.model, "--price", "0,0", home=tmp_path / "home",
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    log = tmp_path / "out" / "instances" / "smallbugs__leap" / "run" / "trajectory.jsonl"
+    observed = [event.text for event in read_events(log) if isinstance(event, Observed)]
+    assert [text.splitlines()[0] for text in observed[:2]] == ["searched", "searched"]
+    assert observed[2].split()[:3] == ["1", "1", "0"], "one commit, as it was checked out, and no tag"
+    asked = json.dumps([request.body for request in endpoint.requests])
+    assert row.problem_statement.splitlines()[0] in json.loads(asked)[0]["messages"][1]["content"]
+    assert row.test_patch.splitlines()[0] not in asked
