@@ -14,7 +14,7 @@ def score_of(run: Run, summary: Summary) -> dict[str, JsonValue]:
     """Return the score of a run as scripts read it; every instance asked for counts in `total`.
 
     An instance's `verdict` is how it is counted: `resolved` only where nothing contradicts the log, whose verdict by
-    the official rules stands beside it.
+    the official rules stands beside it. `endings` are the agent's, where there was one, else how patches are counted.
     """
     return {
         "schema": SCHEMA,
@@ -24,8 +24,7 @@ def score_of(run: Run, summary: Summary) -> dict[str, JsonValue]:
         "rate": summary.rate.share,
         "final": summary.final,
         "interval": [summary.rate.interval.low, summary.rate.interval.high],
-        "endings": dict(summary.endings),
-        "verdicts": dict(summary.statuses),
+        "endings": dict(summary.endings if run.manifest.kind == "eval" else summary.statuses),
         "cost_usd": summary.cost_usd.total,
         "instances": [
             {

@@ -138,12 +138,12 @@ def publish_command(repository: str, issue: int | None, label: str, out: Path, o
 @contextmanager
 def _forge(repository: str, issue: int | None, label: str) -> Generator[tuple[Job, Forge]]:
     """Read the job and open its forge."""
-    from ostro.forge.github_repository import GitHubRepository, github_api
     from ostro.forge.job import read_job
+    from ostro.forge.open import open_forge
 
     job = read_job(os.environ, repository=repository, issue=issue, label=label)
-    with github_api(job.api_url, job.token) as api:
-        yield job, GitHubRepository(job.repository, job.token, api, server_url=job.server_url)
+    with open_forge(job) as forge:
+        yield job, forge
 
 
 def _assigned(job: Job, forge: Forge, output: str) -> Assignment | None:

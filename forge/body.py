@@ -25,7 +25,7 @@ def title_of(evidence: Evidence, issue_title: str) -> str:
     return f"fix: {text or 'the reported problem'} (#{evidence.issue})"
 
 
-def commit_message(evidence: Evidence, issue_title: str, *, issue_url: str, mail_host: str) -> str:
+def commit_message(evidence: Evidence, issue_title: str, *, issue_url: str, mail: str) -> str:
     """Return the message: what was done, and trailers that lead back to the run and to who asked for it."""
     summary = evidence.proposal.summary if evidence.proposal else evidence.reason
     trailers = [
@@ -34,8 +34,7 @@ def commit_message(evidence: Evidence, issue_title: str, *, issue_url: str, mail
         f"Ostro-Model: {one_line(evidence.model, limit=100) or 'unknown'}",
         f"Ostro-Outcome: {evidence.outcome}",
     ]
-    if evidence.actor_id and evidence.actor:
-        mail = f"{evidence.actor_id}+{evidence.actor}@users.noreply.{mail_host}"
+    if mail:
         trailers.append(f"Co-authored-by: {evidence.actor} <{mail}>")
     parts = [title_of(evidence, issue_title), plain(summary, limit=2000), "\n".join(trailers)]
     return "\n\n".join(part for part in parts if part) + "\n"

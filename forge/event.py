@@ -20,8 +20,11 @@ Trigger = Literal["label", "comment", "review", "checks", "dispatch", "schedule"
 
 MAX_EVENT_BYTES = 25 * 1024 * 1024  # the most that GitHub delivers
 WISHES_CHARS = 16_000
+GITLAB = "gitlab"
+"""The name that stands for every webhook of GitLab; the payload says which it is."""
 
 _COMMAND = re.compile(r"/ostro[ \t]+(?P<verb>fix|retry|stop)(?![\w-])[ \t]*(?P<wishes>.*)", re.DOTALL)
+_TOKEN_USER = re.compile(r"(?:project|group)_[0-9]+_bot(?:_[0-9a-f]+)?")
 _OUR_BRANCH = re.compile(r"ostro/issue-(?P<number>[0-9]{1,18})(?:-[0-9]{1,3})?")
 
 
@@ -76,6 +79,12 @@ class _Repository(_Wire):
 class _Numbered(_Wire):
     number: int
     pull_request: dict[str, object] | None = None
+    labels: list[_Named] | None = None
+
+    @property
+    def label_names(self) -> set[str]:
+        """Gitea's event does not say which label was put on."""
+        return {label.name for label in self.labels or ()}
 
 
 class _Head(_Wire):
@@ -125,13 +134,21 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
         UsageError: it is no event of that name.
     """
     try:
-        event = _Event.model_validate_json(payload[:MAX_EVENT_BYTES] or b"{}")
+        if name == GITLAB:
+            from ostro.forge.gitlab_event import GitLabEvent, read_gitlab_event
+
+            return read_gitlab_event(GitLabEvent.model_validate_json(payload), label)
+        event = _Event.model_validate_json(payload or b"{}")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"the event {name} cannot be read: {where}: {first['msg']}") from error
     found = EVENTS[name](event, label)
-    if isinstance(found, Order) and found.trigger != "checks" and _is_bot(event.sender):
+    if (
+        isinstance(found, Order)
+        and found.trigger != "checks"
+        and (event.sender.type == "Bot" or is_bot(event.sender.login))
+    ):
         return Skip(f"{event.sender.login} is a bot; bots start nothing")
     return found
 
@@ -151,12 +168,14 @@ def issue_of_branch(branch: str) -> int | None:
     return int(match["number"]) if match is not None else None
 
 
-def _is_bot(user: _User) -> bool:
-    return user.type == "Bot" or user.login.endswith("[bot]")
+def is_bot(login: str) -> bool:
+    """Whether a login is one of a bot: an app of GitHub, the jobs of Gitea, an access token of GitLab."""
+    return login.endswith("[bot]") or login == "gitea-actions" or _TOKEN_USER.fullmatch(login) is not None
 
 
 def _labelled(event: _Event, label: str) -> Order | Skip:
-    if event.action != "labeled" or event.label.name != label:
+    gitea = event.action == "label_updated" and event.issue is not None and label in event.issue.label_names
+    if not gitea and (event.action != "labeled" or event.label.name != label):
         return Skip(f"only the label {label!r} starts a run")
     if event.issue is None:
         return Skip("the event names no issue")

@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from ostro.agent.errors import UsageError
-from ostro.forge.event import EVENTS, MAX_EVENT_BYTES, Order, Skip, issue_of_branch, read_event
+from ostro.forge.event import EVENTS, GITLAB, MAX_EVENT_BYTES, Order, Skip, is_bot, issue_of_branch, read_event
 from ostro.forge.marker import Marker, read_marker
 from ostro.forge.protocol import Forge, IssueState, Note, Pull
 
+ForgeKind = Literal["github", "gitlab", "gitea"]
 LABEL = "ostro"
 MAX_ROUNDS = 2
 """So many runs may failed checks start before a person is to look: one that cannot pass would start them forever."""
@@ -43,6 +45,7 @@ class Job:
     issue: int | None = None
     actor: str = ""
     token: str = field(default="", repr=False)
+    kind: ForgeKind = "github"
     api_url: str = "https://api.github.com"
     server_url: str = "https://github.com"
     run_url: str = ""
@@ -78,11 +81,15 @@ class Assignment:
 
 
 def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | None = None, label: str = LABEL) -> Job:
-    """Read the environment of a job of GitHub Actions (docs.github.com, default environment variables).
+    """Read the environment of a job: GitHub Actions, those of Gitea and Forgejo, which are alike, or GitLab CI.
+
+    Names of variables: docs.github.com, default environment variables; docs.gitlab.com, predefined CI/CD variables.
 
     Raises:
         UsageError: something is missing, or the event cannot be read.
     """
+    if environ.get("GITLAB_CI"):
+        return _gitlab_job(environ, repository=repository, issue=issue, label=label)
     repository = repository or environ.get("GITHUB_REPOSITORY", "")
     if "/" not in repository:
         raise UsageError(
@@ -90,6 +97,7 @@ def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | N
         )
     event = environ.get("GITHUB_EVENT_NAME", "")
     server_url = environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    api_url = environ.get("OSTRO_GITHUB_API") or environ.get("GITHUB_API_URL") or "https://api.github.com"
     run = environ.get("GITHUB_RUN_ID", "")
     return Job(
         repository=repository,
@@ -98,11 +106,34 @@ def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | N
         issue=issue,
         actor=environ.get("GITHUB_ACTOR", ""),
         token=environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "",
-        api_url=environ.get("OSTRO_GITHUB_API") or environ.get("GITHUB_API_URL") or "https://api.github.com",
+        kind="gitea" if api_url.rstrip("/").endswith("/api/v1") else "github",
+        api_url=api_url,
         server_url=server_url,
         run_url=f"{server_url}/{repository}/actions/runs/{run}" if run.isdecimal() else "",
         summary=Path(environ["GITHUB_STEP_SUMMARY"]) if environ.get("GITHUB_STEP_SUMMARY") else None,
         outputs=Path(environ["GITHUB_OUTPUT"]) if environ.get("GITHUB_OUTPUT") else None,
+        label=label,
+    )
+
+
+def _gitlab_job(environ: Mapping[str, str], *, repository: str, issue: int | None, label: str) -> Job:
+    given = environ.get("OSTRO_ISSUE", "")
+    if given and not (given.isascii() and given.isdecimal()):
+        raise UsageError("OSTRO_ISSUE is no number of an issue")
+    payload = environ.get("TRIGGER_PAYLOAD", "")
+    scheduled = environ.get("CI_PIPELINE_SOURCE") == "schedule"
+    server_url = environ.get("CI_SERVER_URL") or "https://gitlab.com"
+    return Job(
+        repository=repository or environ.get("CI_PROJECT_PATH", ""),
+        kind="gitlab",
+        event="gitlab" if payload else "schedule" if scheduled else "",
+        payload=_payload(payload) if payload else b"",
+        issue=issue if issue is not None else int(given) if given else None,
+        actor=environ.get("GITLAB_USER_LOGIN", ""),
+        token=environ.get("OSTRO_FORGE_TOKEN") or environ.get("GITLAB_TOKEN") or "",
+        api_url=environ.get("CI_API_V4_URL") or f"{server_url}/api/v4",
+        server_url=server_url,
+        run_url=environ.get("CI_JOB_URL", ""),
         label=label,
     )
 
@@ -140,7 +171,7 @@ def decide(job: Job, forge: Forge) -> Assignment | Skip:
 def _order(job: Job) -> Order | Skip:
     if job.issue is not None and job.event == "schedule":
         return Order("schedule", issue=job.issue)
-    if job.event in EVENTS:
+    if job.event in EVENTS or job.event == GITLAB:
         return read_event(job.event, job.payload, label=job.label)
     if job.issue is None:
         if not job.event:
@@ -234,7 +265,7 @@ def _refusal(forge: Forge, actor: str) -> str:
     """Say why somebody may not start a run; "" for somebody who may."""
     if not actor:
         return "nobody is known who asked for it"
-    if actor.endswith("[bot]"):
+    if is_bot(actor):
         return f"{actor} is a bot; bots start nothing"
     if not forge.may_write(actor):
         return f"{actor} has no write permission in {forge.repository}"
@@ -242,7 +273,7 @@ def _refusal(forge: Forge, actor: str) -> str:
 
 
 def _closed_to_us(state: IssueState, actor: str) -> str:
-    others = [login for login in state.assignees if login != actor and not login.endswith("[bot]")]
+    others = [login for login in state.assignees if login != actor and not is_bot(login)]
     if state.is_pull:
         return f"#{state.number} is a pull request, not an issue"
     if not state.open:

@@ -190,12 +190,14 @@ class Forge(IssueReader, Protocol):
         repository: owner/name.
         remote: where git finds it, with the token.
         closing: the word that lets a merge close an issue, before its number.
+        pull_sign: stands before the number of a pull request.
         job_login: who the default token of a job speaks for; "" where there is none.
     """
 
     repository: str
     remote: Remote
     closing: str
+    pull_sign: str
     job_login: str
 
     def default_branch(self) -> str:
@@ -204,6 +206,10 @@ class Forge(IssueReader, Protocol):
 
     def may_write(self, login: str) -> bool:
         """Whether somebody can push to the repository."""
+        ...
+
+    def noreply(self, login: str, user_id: int) -> str:
+        """Return a mail address that the forge attributes commits by, and that gives none away."""
         ...
 
     def issue_ref(self, number: int) -> IssueRef:
@@ -238,8 +244,8 @@ class Forge(IssueReader, Protocol):
         """Change the texts of a pull request."""
         ...
 
-    def notes(self, number: int) -> tuple[Note, ...]:
-        """Return the comments of an issue or pull request, oldest first."""
+    def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:
+        """Return the comments of an issue, or of a pull request, oldest first."""
         ...
 
     def create_note(self, number: int, body: str) -> Note:
@@ -250,12 +256,16 @@ class Forge(IssueReader, Protocol):
         """Change a comment."""
         ...
 
+    def label_pull(self, number: int, label: str) -> None:
+        """Label a pull request."""
+        ...
+
     def add_label(self, number: int, label: str) -> None:
-        """Label an issue or pull request."""
+        """Label an issue."""
         ...
 
     def remove_label(self, number: int, label: str) -> None:
-        """Take a label off; one that is not there is no error."""
+        """Take a label off an issue; one that is not there is no error."""
         ...
 
     def failed_checks(self, commit: str) -> tuple[FailedCheck, ...]:

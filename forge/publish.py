@@ -14,7 +14,7 @@ from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport
 from ostro.agent.record.redact import Redactor
 from ostro.forge.body import body_of, commit_message, title_of
-from ostro.forge.event import issue_of_branch
+from ostro.forge.event import is_bot, issue_of_branch
 from ostro.forge.evidence import Evidence
 from ostro.forge.job import Job, own_pulls
 from ostro.forge.landing import Landed, Landing
@@ -95,7 +95,7 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
             evidence,
             state.title,
             issue_url=forge.issue_ref(evidence.issue).url,
-            mail_host=forge.issue_ref(evidence.issue).host,
+            mail=forge.noreply(evidence.actor, evidence.actor_id) if evidence.actor_id else "",
         )
         landed = landing.land(report.patch, message, salvage=not evidence.solved)
     if not evidence.solved:
@@ -107,7 +107,7 @@ def _no_longer(forge: Forge, evidence: Evidence, state: IssueState) -> str:
     """Say why an issue that a run was started for is not to be published for any more; "" where it is."""
     if not state.open or state.locked:
         return f"issue #{evidence.issue} was {'locked' if state.locked else 'closed'} meanwhile; nothing is published"
-    others = [login for login in state.assignees if login != evidence.actor and not login.endswith("[bot]")]
+    others = [login for login in state.assignees if login != evidence.actor and not is_bot(login)]
     if others:
         return f"issue #{evidence.issue} is assigned to {others[0]} by now; nothing is published"
     merged = next((pull for pull in own_pulls(forge, evidence.issue) if pull.merged), None)
@@ -153,15 +153,14 @@ def _pull(forge: Forge, evidence: Evidence, landed: Landed, state: IssueState, r
             "This draft was made with the job's own token, so no CI starts for it: close and reopen it, or give "
             "the publishing job a token of an app (docs/ci.md)."
         )
-    forge.add_label(pull.number, DRAFT_LABEL)
+    forge.label_pull(pull.number, DRAFT_LABEL)
     forge.remove_label(evidence.issue, FAILED_LABEL)
     tests = "tests are green" if evidence.green else "tests do not vouch for it"
-    lines = (f"Draft #{pull.number} on {code(landed.branch)}: {tests}.", *(paragraph(line, limit=500) for line in told))
-    ensure_note(forge, evidence.issue, result_text(evidence, headline=f"draft #{pull.number}", lines=lines))
+    name = f"{forge.pull_sign}{pull.number}"
+    lines = (f"Draft {name} on {code(landed.branch)}: {tests}.", *(paragraph(line, limit=500) for line in told))
+    ensure_note(forge, evidence.issue, result_text(evidence, headline=f"draft {name}", lines=lines))
     text = f"## [{paragraph(pull.title, limit=200)}]({pull.url})\n\n{pull.body}"
-    return Publication(
-        "pull", f"draft #{pull.number}: {pull.url}", text, landed.branch, landed.commit, pull, tuple(told)
-    )
+    return Publication("pull", f"draft {name}: {pull.url}", text, landed.branch, landed.commit, pull, tuple(told))
 
 
 def _salvaged(forge: Forge, evidence: Evidence, landed: Landed) -> Publication:

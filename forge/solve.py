@@ -27,6 +27,7 @@ from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
+from ostro.forge.event import is_bot
 from ostro.forge.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from ostro.forge.issue import to_task, with_pictures
 from ostro.forge.job import Assignment, Job
@@ -147,8 +148,8 @@ def _read_task(forge: Forge, assignment: Assignment, private_hosts: frozenset[st
     issue = forge.get_issue(forge.issue_ref(assignment.issue.number))
     comments = [entry for entry in issue.comments if _is_wanted(forge, entry)]
     if assignment.follow_up and assignment.pull is not None:
-        notes = forge.notes(assignment.pull.number)
-        said = (Comment(note.author, "WRITER", note.body) for note in notes if not note.author.endswith("[bot]"))
+        notes = forge.notes(assignment.pull.number, of_pull=True)
+        said = (Comment(note.author, "WRITER", note.body) for note in notes if not is_bot(note.author))
         comments += [entry for entry in said if _is_wanted(forge, entry)]
     extra = _extra(assignment, forge.failed_checks(assignment.order.failed_commit) if _for_checks(assignment) else ())
     wanted = replace(issue, comments=(*comments, *extra))

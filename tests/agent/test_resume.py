@@ -79,6 +79,15 @@ def test_resume_when_the_model_failed_then_it_goes_on_and_asks_nothing_again(tmp
         assert RunReport.model_validate_json((run.out / "report.json").read_bytes()) == report
 
 
+def test_resume_when_a_job_ran_in_the_background_then_the_model_is_told_of_its_end(tmp_path: Path) -> None:
+    background = {"calls": [{"name": "bash", "arguments": {"command": "echo up; sleep 300", "background": True}}]}
+    with Twice(tmp_path, [background, FIX, {**bash("jobs"), **REFUSED}, background, SUBMIT, SUBMIT]) as run:
+        assert run.resume().outcome is Ending.SUBMITTED
+        shown = [event.text for event in run.events() if isinstance(event, Observed)]
+        assert shown[2].startswith("job-1: ended with exit code 137; log /tmp/job-1.log; echo up")
+        assert shown[3].startswith("Started job-2 in the background.")
+
+
 def test_resume_when_the_patch_grew_then_our_branch_moves_forward(tmp_path: Path) -> None:
     with Twice(tmp_path, [bash("echo x >>seen.txt"), {**FIX, **REFUSED}, SUBMIT, SUBMIT]) as run:
         before = run.first.report

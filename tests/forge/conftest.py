@@ -32,9 +32,8 @@ def added(path: str, text: str = "x\n") -> bytes:
     """A patch that adds one file."""
     lines = text.splitlines()
     body = "".join(f"+{line}\n" for line in lines)
-    return (
-        f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{body}"
-    ).encode()
+    head = f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n"
+    return f"{head}@@ -0,0 +1,{len(lines)} @@\n{body}".encode()
 
 
 @dataclass

@@ -10,7 +10,7 @@ from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport, TestedPatch
 from ostro.forge.body import BODY_CHARS
 from ostro.forge.evidence import Proposal
-from tests.forge.conftest import PATCH, TOKEN, Scene, added
+from tests.forge.conftest import TOKEN, Scene, added
 from tests.forge.fake import Fault
 
 
