@@ -25,6 +25,7 @@ NO_REPLY = "(no reply)"
 SUMMARY_WORDS = 400
 SUMMARY_TOKENS = 1024
 MAX_LOGGED_CHARS = 100_000
+"""Longer texts are cut before they enter history and log, which hold the same."""
 
 
 @dataclass
@@ -124,7 +125,7 @@ class Asker:
         self.log.write(
             Planned(
                 turn=turn,
-                text=text[:MAX_LOGGED_CHARS],
+                text=text,
                 reply_text=received[:MAX_LOGGED_CHARS],
                 calls=calls,
                 raw_calls=_loggable(reply) if plan.repairs else (),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ostro.agent.acting import Actor
-from ostro.agent.asking import NO_REPLY, Answers
+from ostro.agent.asking import MAX_LOGGED_CHARS, NO_REPLY, Answers
 from ostro.agent.budget import Budget
 from ostro.agent.checkpoints import Checkpoints
 from ostro.agent.history import AssistantMessage, History, UserMessage
@@ -82,7 +82,7 @@ class Agent:
         for stage in plan.repairs:
             self.repairs[stage] = self.repairs.get(stage, 0) + 1
         calls = tuple(bound.call for bound in plan.calls)
-        text = self.tools.redact(plan.text) or ("" if calls else NO_REPLY)
+        text = self.tools.redact(plan.text)[:MAX_LOGGED_CHARS] or ("" if calls else NO_REPLY)
         self.asker.record(self.turn, reply, plan, text, received=self.tools.redact(plan.received))
         self.history.append(AssistantMessage(text=text, calls=calls))
         return Turn(plan)

@@ -49,6 +49,10 @@ class Ending(StrEnum):
         """The setting that has to be raised before `ostro resume` goes on; "" where none was the reason."""
         return LIMITS.get(self, "")
 
+    def raised(self, used: float) -> str:
+        """Return the flag that doubles the limit which ended a run, of which so much was used."""
+        return f"--{self.limit} {f'{2 * used:.4f}'.rstrip('0').rstrip('.')}"
+
 
 RESUMABLE = frozenset(
     {

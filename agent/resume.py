@@ -60,7 +60,7 @@ def resume(
         settings = effective(stored, states, limits)
         report = _report(folder)
         last = max(states, default=0)
-        goes_on = last if last and _goes_on(states, last, settings, report) else 0
+        goes_on = last if last and _goes_on(states, last, settings, report, folder) else 0
         if report is not None and not goes_on and _has_ended(states, last, report):
             say(f"{folder} has ended ({report.outcome}): there is nothing to resume")
             return report
@@ -114,7 +114,9 @@ def effective(stored: StoredRequest, states: Mapping[int, State], limits: Mappin
     return stored.configuration(**(changes | dict(limits)))
 
 
-def _goes_on(states: Mapping[int, State], last: int, settings: Settings, report: RunReport | None) -> bool:
+def _goes_on(
+    states: Mapping[int, State], last: int, settings: Settings, report: RunReport | None, folder: Path
+) -> bool:
     """Whether the newest attempt has ended in a way after which it can go on.
 
     Raises:
@@ -138,7 +140,7 @@ def _goes_on(states: Mapping[int, State], last: int, settings: Settings, report:
     raise UsageError(
         f"the run ended at its limit of {ending.limit}: {shown} used, {limit:g} allowed",
         kind="limit",
-        mend=f"Raise it: ostro resume RUN --{ending.limit} {_more(ending, used)}",
+        mend=f"Raise it: ostro resume {folder} {ending.raised(used)}",
     )
 
 
@@ -152,10 +154,6 @@ def used_up(ending: Ending, states: Mapping[int, State], last: int) -> float:
         Ending.TIME_LIMIT: sum(state.seconds for state in states.values()),
     }
     return used[ending]
-
-
-def _more(ending: Ending, used: float) -> str:
-    return f"{2 * used:.2f}" if ending is Ending.COST_LIMIT else f"{2 * used:.0f}"
 
 
 def _has_ended(states: Mapping[int, State], last: int, report: RunReport) -> bool:

@@ -7,10 +7,11 @@ neither way. Behind `ostro grade` and `ostro validate`.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -25,7 +26,7 @@ from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
 from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
-from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.protocol import Sandbox, SandboxError
 
 TRIES = 3
 """How often an instance is tried whose sandbox or environment fails."""
@@ -52,6 +53,34 @@ class Place:
     folder: Path
     base_image: str = ""
     timeout_s: float = TEST_TIMEOUT_S
+    _open: set[Sandbox] = field(default_factory=set[Sandbox], repr=False)
+    _over: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def grade(self, instance: Instance, patch: bytes, folder: Path) -> GradeReport:
+        """Grade one patch here; see `benchmarks.grading.grade`."""
+        mine: list[Sandbox] = []
+
+        def opened(sandbox: Sandbox) -> None:
+            mine.append(sandbox)
+            self._open.add(sandbox)
+            self._refuse_when_over()
+
+        self._refuse_when_over()
+        try:
+            environment = self.environment(instance)
+            return grade(instance, environment, patch, folder, timeout_s=self.timeout_s, opened=opened)
+        finally:
+            self._open.difference_update(mine)
+
+    def abandon(self) -> None:
+        """End all tests that run here, and let none begin: nobody waits for them any more."""
+        self._over.set()
+        for sandbox in tuple(self._open):
+            sandbox.cancel()
+
+    def _refuse_when_over(self) -> None:
+        if self._over.is_set():
+            raise SandboxError("the batch was interrupted", kind="gone")
 
     def environment(self, instance: Instance) -> Environment:
         """Build, or find, the environment of an instance."""
@@ -80,13 +109,14 @@ def choose_flavour(choice: str) -> Flavour:
 
 
 def each(
-    instances: Sequence[Instance], work: Callable[[Instance], T], workers: int, done: Callable[[T], None]
+    instances: Sequence[Instance], work: Callable[[Instance], T], place: Place, workers: int, done: Callable[[T], None]
 ) -> list[T]:
     """Do `work` for each instance, several at once; return the results in the order of the instances.
 
     Args:
         instances: what to work on.
         work: called in a thread.
+        place: where the work is done; abandoned when this is interrupted.
         workers: how many threads.
         done: told of each result as it comes, in this thread.
     """
@@ -99,6 +129,7 @@ def each(
                 done(found[waiting[future]])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            place.abandon()
             raise
     return [found[one.instance_id] for one in instances]
 
@@ -112,7 +143,9 @@ def grade_all(
     done: Callable[[InstanceResult], None] = lambda _: None,
 ) -> list[InstanceResult]:
     """Grade the prediction of each instance; one without a prediction counts as one without a patch."""
-    return each(instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), workers, done)
+    return each(
+        instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), place, workers, done
+    )
 
 
 def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -> InstanceResult:
@@ -123,7 +156,7 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
     if not patch.strip():
         report = nothing_to_grade(instance)
     else:
-        report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
+        report, infra, tries = persistently(lambda: _grade(instance, patch, place))
     result = InstanceResult(
         instance_id=instance.instance_id,
         ending=PREDICTED if prediction else NOT_PREDICTED,
@@ -144,10 +177,10 @@ def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
     folder = place.folder_of(instance)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PATCH).write_bytes(patch)
-    return grade(instance, place.environment(instance), patch, folder, timeout_s=place.timeout_s)
+    return place.grade(instance, patch, folder)
 
 
-def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
+def persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
     """Try until it works; return the result, what failed at last, and how many tries it took."""
     said = ""
     for number in range(1, TRIES + 1):

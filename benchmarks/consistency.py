@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ostro.benchmarks.parsers import PYTEST_FAMILY, UNITTEST_FAMILY
 from ostro.benchmarks.results import Consistency
 from ostro.benchmarks.statuses import FAILING, PASSING, Statuses, TestStatus
-from ostro.benchmarks.testimony import Account, Testimony, tests_of
+from ostro.benchmarks.testimony import Account, Testimony, statuses_of
 from ostro.benchmarks.verdict import Reading, status_of
 
 WITNESSED = PYTEST_FAMILY | UNITTEST_FAMILY | {"sympy"}
@@ -101,7 +101,7 @@ def _account(account: Account, seen: Seen) -> Iterator[str]:
 
 
 def _differences(seen: Seen, accounts: tuple[Account, ...]) -> Iterator[str]:
-    witnessed = tests_of(accounts, seen.parser)
+    witnessed = statuses_of(accounts, seen.parser)
     if seen.exit_code == 0 and (bad := [name for name, found in witnessed.items() if found & FAILING]):
         yield f"exit code 0, but the runner counted failures: {_some(bad)}"
     if seen.exit_code and witnessed and not any(found & FAILING for found in witnessed.values()):

@@ -30,6 +30,11 @@ class Done(Generic[OrderT, ResultT]):
 class Engine(Protocol):
     """Hands orders to workers."""
 
+    @property
+    def here(self) -> bool:
+        """Whether workers share the memory of this process, so that what they spend is booked as they go."""
+        ...
+
     def run(
         self, orders: Sequence[OrderT], work: Callable[[OrderT], ResultT], stop: Callable[[], bool]
     ) -> Iterator[Done[OrderT, ResultT]]:
@@ -51,6 +56,8 @@ class ThreadEngine:
     Attributes:
         drained: an interrupt came.
     """
+
+    here = True
 
     def __init__(self, workers: int, on_drain: Callable[[], None] = lambda: None) -> None:
         self._workers = workers

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +39,13 @@ class NotRunnableError(PreflightError):
 
 
 def grade(
-    instance: Instance, environment: Environment, patch: bytes, folder: Path, *, timeout_s: float = TEST_TIMEOUT_S
+    instance: Instance,
+    environment: Environment,
+    patch: bytes,
+    folder: Path,
+    *,
+    timeout_s: float = TEST_TIMEOUT_S,
+    opened: Callable[[Sandbox], None] = lambda _: None,
 ) -> GradeReport:
     """Return how `instance`'s tests come out on `patch`; b"" is the base as it is.
 
@@ -49,6 +55,7 @@ def grade(
         patch: what to judge.
         folder: takes the test log, `test.log`.
         timeout_s: seconds that the tests may take.
+        opened: told of the sandbox, for who may have to cancel it from another thread.
 
     Raises:
         SandboxError: the sandbox failed; that says nothing of the patch.
@@ -62,6 +69,7 @@ def grade(
         tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
         open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
     ):
+        opened(sandbox)
         if missing := [program for program in needs if not sandbox.has(program)]:
             raise NotRunnableError(
                 f"{instance.instance_id} is not runnable here: the sandbox has no {', '.join(missing)}",

@@ -7,19 +7,18 @@ that cannot be read is made again. Infrastructure failures are tried again, in t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.interruption import kept_back
-from ostro.agent.record.events import Event
 from ostro.agent.record.lock import RunLock
 from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
@@ -59,6 +58,7 @@ class EvalRequest:
         settings: of the agent; `budget` is for the whole batch.
         out: the run folder; one that holds a part of the same batch is gone on with.
         instance_budget: dollars for one sample of one instance.
+        quarantine: instances that `ostro validate` found broken or flaky, with the reason.
     """
 
     instances: tuple[Instance, ...]
@@ -70,30 +70,19 @@ class EvalRequest:
     samples: int = 1
     instance_budget: float | None = None
     base_image: str = ""
+    quarantine: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Watcher(Protocol):
-    """Told how a batch goes on; called from several threads, returns quickly."""
-
-    def begun(self, order: WorkOrder) -> None:
-        """A worker took up an order."""
-        ...
-
-    def event(self, order: WorkOrder, event: Event) -> None:
-        """The order's agent wrote an event."""
-        ...
+    """Told how a batch goes on; returns quickly."""
 
     def ended(self, order: WorkOrder, result: InstanceResult | None) -> None:
         """A worker put an order down; None: it is not final."""
         ...
 
-    def say(self, text: str) -> None:
-        """Something that takes time, or a warning."""
-        ...
 
-
-Work = Callable[[WorkOrder, Purse], InstanceResult]
-"""Does one order; raises NotFinalError when the purse is empty."""
+Work = Callable[[WorkOrder], InstanceResult]
+"""Does one order; raises NotFinalError when the batch's purse is empty."""
 
 
 @dataclass
@@ -116,7 +105,7 @@ class Batch:
         """Do the orders; those that failed for want of infrastructure once more."""
         for _ in range(INFRA_TRIES):
             again: list[WorkOrder] = []
-            for done in self.engine.run(orders, self._do, self._stop):
+            for done in self.engine.run(orders, self.work, self._stop):
                 result = self._take(done)
                 self.watcher.ended(done.order, result)
                 if result is not None and result.infra:
@@ -124,10 +113,6 @@ class Batch:
             orders = again
             if not orders or self.stopped:
                 return
-
-    def _do(self, order: WorkOrder) -> InstanceResult:
-        self.watcher.begun(order)
-        return self.work(order, self.purse)
 
     def _take(self, done: Done[WorkOrder, InstanceResult]) -> InstanceResult | None:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
@@ -143,8 +128,11 @@ class Batch:
                 infra_kind="crash",
                 tries=done.order.earlier_tries + 1,
             )
+        if not self.engine.here:
+            self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         if result.infra_kind in HOPELESS and not self.stopped:
             self.stopped = result.infra
+        result = result.model_copy(update={"flagged": self.request.quarantine.get(result.instance_id, "")})
         write_result(self.request.out, result)
         return result
 
@@ -156,8 +144,16 @@ class Batch:
         return bool(self.stopped)
 
 
-def evaluate(request: EvalRequest, engine: Engine, work: Work, watcher: Watcher) -> tuple[Run, str]:
+def evaluate(
+    request: EvalRequest, engine: Engine, work_with: Callable[[Purse], Work], watcher: Watcher
+) -> tuple[Run, str]:
     """Do what is left of a batch and return it as it then stands on the disk, and why it stopped early ("" if not).
+
+    Args:
+        request: what to do.
+        engine: where.
+        work_with: makes what does one order, from the purse that all of them share where the engine is `here`.
+        watcher: told of every result.
 
     Raises:
         UsageError: the folder holds another batch; another process works on it.
@@ -171,7 +167,7 @@ def evaluate(request: EvalRequest, engine: Engine, work: Work, watcher: Watcher)
         for result in finished.values():
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
-        batch = Batch(request, engine, work, watcher, purse)
+        batch = Batch(request, engine, work_with(purse), watcher, purse)
         batch.drive(orders)
         return read_run(request.out), batch.stopped
 
@@ -201,6 +197,20 @@ def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult
             path.unlink(missing_ok=True)
         else:
             yield (result.instance_id, result.sample), result
+
+
+def read_quarantine(path: Path) -> dict[str, str]:
+    """Return the reasons by instance id, from the quarantine.json of `ostro validate`.
+
+    Raises:
+        UsageError: it is not such a file.
+    """
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError(
+            f"{path} is no list of quarantined instances", mend="Use the file of `ostro validate`."
+        ) from error
 
 
 def write_result(out: Path, result: InstanceResult) -> None:

@@ -163,7 +163,7 @@ def _task(folder: Path) -> dict[str, JsonValue]:
         raise InstanceError(f"{folder / 'task.yaml'}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(loaded, dict):
         raise InstanceError(f"{folder / 'task.yaml'}: not a mapping")
-    row: dict[str, Any] = {str(key): value for key, value in loaded.items()}
+    row: dict[str, Any] = {**loaded}
     row.setdefault("instance_id", folder.name)
     for column, name in _TASK_FILES.items():
         if (folder / name).is_file():

@@ -105,6 +105,6 @@ def ask_official(python: str, runs: Sequence[LoggedRun]) -> list[Official]:
 
 
 def _official(answer: dict[str, Any]) -> Official:
-    tests = answer["tests_status"] or {}
+    tests: dict[str, Any] = answer["tests_status"] or {}
     outcomes = [TestOutcomes.model_validate(tests.get(key, {})) for key in ("FAIL_TO_PASS", "PASS_TO_PASS")]
     return Official(_VERDICTS[answer["status"]], answer["applied"], (outcomes[0], outcomes[1]))

@@ -27,6 +27,8 @@ class RayEngine:
         resources: what a task takes of a node, `{"sandbox": 1}`; nodes are started with what they have.
     """
 
+    here = False
+
     def __init__(self, workers: int, address: str | None = None, resources: dict[str, float] | None = None) -> None:
         self._workers = workers
         self._resources = resources or {}

@@ -97,7 +97,7 @@ class WitnessStand:
         return Testimony(tuple(accounts), taken, forged)
 
 
-def tests_of(accounts: tuple[Account, ...], parser_name: str) -> dict[str, set[TestStatus | None]]:
+def statuses_of(accounts: tuple[Account, ...], parser_name: str) -> dict[str, set[TestStatus | None]]:
     """Return the statuses by the names that the log's parser gives: a name may stand for several tests.
 
     A test that passed against expectation has the status None. The parser itself is asked how a name is written, so

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ostro.agent.errors import OstroError
 from ostro.benchmarks.batch import TRIES, Place
-from ostro.benchmarks.grading import NotRunnableError, grade
+from ostro.benchmarks.grading import NotRunnableError
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.results import GradeReport
 from ostro.sandbox.protocol import SandboxError
@@ -73,14 +72,10 @@ def _attempt(instance: Instance, place: Place, repeat: int) -> Validation:
 
 
 def _validate(instance: Instance, place: Place, repeat: int) -> Validation:
-    environment = place.environment(instance)
-    folder: Path = place.folder_of(instance)
-    base = grade(instance, environment, b"", folder / "base", timeout_s=place.timeout_s)
+    folder = place.folder_of(instance)
+    base = place.grade(instance, b"", folder / "base")
     patch = instance.patch.encode("utf-8", "surrogateescape")
-    gold = [
-        grade(instance, environment, patch, folder / f"gold-{number}", timeout_s=place.timeout_s)
-        for number in range(1, repeat + 1)
-    ]
+    gold = [place.grade(instance, patch, folder / f"gold-{number}") for number in range(1, repeat + 1)]
     verdict, reason = judge(base, gold)
     return Validation(instance_id=instance.instance_id, verdict=verdict, reason=reason, base=base, gold=tuple(gold))
 

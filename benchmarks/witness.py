@@ -55,6 +55,15 @@ UNITTEST_PARTS = (
     ("unittest.runner", "TextTestResult.addError"),
     ("unittest.runner", "TextTestResult.addSkip"),
 )
+DECIDING_HOOKS = (
+    "pytest_runtest_protocol",
+    "pytest_runtest_call",
+    "pytest_pyfunc_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_logreport",
+    "pytest_report_teststatus",
+    "pytest_sessionfinish",
+)
 NOT_FITTING = (AttributeError, AssertionError, ImportError, KeyError, RuntimeError, TypeError, ValueError)
 """What another version of a runner may raise at our canary; that is no evidence of anything."""
 
@@ -65,6 +74,12 @@ def locate(module: str, name: str) -> Any:
     for part in name.split("."):
         found = getattr(found, "__dict__", {}).get(part)
     return getattr(found, "__func__", found)
+
+
+def code_of(item: Any) -> Any:
+    """Return the code that a collected test runs, None where the item does not hold it any more."""
+    function = getattr(item, "__dict__", {}).get("_obj")
+    return getattr(getattr(function, "__func__", function), "__code__", None)
 
 
 class Witness:
@@ -81,6 +96,9 @@ class Witness:
         self.exit_code: Any = None
         self.tests: list[tuple[str, str]] = []
         self.canary = "none"
+        self._hooks: set[Any] | None = None
+        self._collected: list[tuple[Any, Any]] = []
+        self._late: list[str] = []
 
     def watch(self, parts: "tuple[tuple[str, str], ...]") -> None:
         """Remember the functions that decide how a test came out."""
@@ -91,12 +109,36 @@ class Witness:
 
     def changed(self) -> "list[str]":
         """Return those that are no longer what they were."""
-        names = []
+        names: list[str] = []
         for part, (function, code) in self._before.items():
             now = locate(*part)
             if now is not function or getattr(now, "__code__", None) is not code:
                 names.append(".".join(part))
-        return names
+        names += [item.nodeid for item, code in self._collected if code_of(item) not in (None, code)]
+        return names + self._late
+
+    def note_hooks(self, config: Any) -> "set[Any]":
+        """Return the functions that take part in how a test comes out, but for those of conftest files."""
+        found: set[Any] = set()
+        for name in DECIDING_HOOKS:
+            for one in getattr(config.hook, name).get_hookimpls():
+                if not str(one.plugin_name).endswith("conftest.py"):
+                    found.add((name, one.plugin_name, getattr(one.function, "__code__", None)))
+        return found
+
+    def collection_begins(self, config: Any) -> None:
+        """Remember the plugins: no code of the project but its conftest has run yet."""
+        self._hooks = self.note_hooks(config)
+
+    def collected(self, items: "list[Any]") -> None:
+        """Remember the code of each test."""
+        self._collected = [(item, code_of(item)) for item in items]
+
+    def session_ends(self, config: Any) -> None:
+        """Name the plugins that came while tests were collected or ran."""
+        if self._hooks is not None:
+            new = self.note_hooks(config) - self._hooks
+            self._late = sorted({f"{name} of {plugin}" for name, plugin, _ in new})
 
     def invite_pytest(self, module: str) -> None:
         """Have pytest, if this becomes its process, load this very module as its first plugin."""
@@ -113,7 +155,7 @@ class Witness:
 
     def watch_unittest(self) -> None:
         """Listen to the result object that every text runner of unittest and Django derives from."""
-        import unittest.runner
+        import unittest
 
         self.runner = "unittest"
         result = unittest.TestResult
@@ -146,8 +188,8 @@ class Witness:
             import pytest
             from _pytest.runner import runtestprotocol
 
-            options = {"name": "test_canary", "callobj": test_canary}
-            item: Any = pytest.Function.from_parent(session, **options)
+            function: Any = pytest.Function
+            item = function.from_parent(session, name="test_canary", callobj=test_canary)
             reports = runtestprotocol(item, log=False, nextitem=None)
             outcomes = [(report.when, report.outcome) for report in reports]
         except NOT_FITTING:
@@ -245,6 +287,18 @@ def pytest_addoption() -> None:
         witness.pytest_is_here()
 
 
+def pytest_collection(session: Any) -> None:
+    """Collection begins; returning nothing, this hook lets pytest go on."""
+    for witness in _here:
+        witness.collection_begins(session.config)
+
+
+def pytest_collection_finish(session: Any) -> None:
+    """All tests are known."""
+    for witness in _here:
+        witness.collected(session.items)
+
+
 def pytest_collectreport(report: Any) -> None:
     """A module that cannot be collected is an error in pytest's summary."""
     if report.failed:
@@ -267,4 +321,5 @@ def pytest_sessionfinish(session: Any, exitstatus: Any) -> None:
     for witness in _here:
         witness.tests = sorted(_worst.items())
         witness.exit_code = int(exitstatus)
+        witness.session_ends(session.config)
         witness.try_pytest(session)

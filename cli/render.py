@@ -331,7 +331,7 @@ def _resume(report: RunReport) -> str:
         "tokens": tokens.input + tokens.output,
         "time": report.seconds,
     }
-    return f"{command} --{ending.limit} {2 * used[ending.limit]:{'.2f' if ending.limit == 'budget' else '.0f'}}"
+    return f"{command} {ending.raised(used[ending.limit])}"
 
 
 def short_run(folder: str) -> str:

@@ -69,7 +69,7 @@ def command(
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-validated-")))
         place = place_of(sandbox, base_image, folder, timeout)
-        found = each(instances, lambda one: validate_instance(one, place, repeat), workers, _tell)
+        found = each(instances, lambda one: validate_instance(one, place, repeat), place, workers, _tell)
         if out is not None:
             _keep(out, found)
     return _finish(found, out, fail_under, output)

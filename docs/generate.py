@@ -21,7 +21,7 @@ from ostro.cli.main import COMMANDS, CONTEXT, cli
 
 DOCS = Path(__file__).parent
 MEANINGS = {
-    0: "done; for `run` and `demo`: submitted, with a patch",
+    0: "done; for `run`, `resume` and `demo`: submitted, with a patch",
     1: "for `run`: ended without a patch; for `doctor`: something needs mending",
     2: "bad input: a flag, a file, an issue, a repository",
     3: "a limit was reached; the patch so far is kept and named",
@@ -113,6 +113,15 @@ def trajectory_page() -> str:
         "",
         "No secret is in it: known secret values are replaced before anything enters the history. All else is kept as",
         "it came, so treat a trajectory as untrusted text.",
+        "",
+        "## Several processes",
+        "",
+        "A log is written on by every process that works on its attempt (`ostro resume`); `seq` and `mono` go on, and",
+        "the time between two processes does not count. `resumed` begins the part of another process. Of a call there",
+        "is one `observed`, and one `called` for each time it was begun: two or three where a process ended during it.",
+        "A call that `resumed` lists in `rerun` has no new events. Turns are numbered without a gap, and the",
+        "costs of all `planned` and `compacted` together are the cost of the attempt. A request to which no reply was",
+        "logged, because the process ended meanwhile, is not booked: what it cost, if anything, is unknown.",
         "",
         "## Events",
         "",

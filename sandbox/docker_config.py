@@ -95,6 +95,7 @@ def container_config(
         "Hostname": "sandbox",
         "Labels": dict(labels),
         "Healthcheck": {"Test": ["NONE"]},
+        "StopSignal": "SIGKILL",  # the first process ignores the others: an engine that restarts would wait for it
         "Tty": False,
         "OpenStdin": True,
         "StdinOnce": True,  # our connection is the dead-man's switch: when it breaks, stdin ends inside

@@ -35,7 +35,7 @@ def connected_client(env: Mapping[str, str]) -> tuple[APIClient, str]:
         mend = f"Forward its socket and name that: {SSH_FORWARD}"
         raise SandboxError(f"DOCKER_HOST={address}: ssh is not spoken here", kind="unavailable", mend=mend)
     try:
-        _knock(address)  # before docker-py is imported: without an engine this answers at once
+        knock(address)  # before docker-py is imported: without an engine this answers at once
     except OSError as error:
         raise _no_answer(address, error) from error
     return _client(address, env), address
@@ -50,7 +50,7 @@ def find_socket(env: Mapping[str, str]) -> Path:
     return next((place for place in places if place.exists()), places[0])
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Open and close a connection. Raises OSError."""
     where = urlsplit(address)
     if where.scheme in ("unix", "http+unix"):

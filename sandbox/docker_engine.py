@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from ostro.sandbox.docker_channel import AttachedChannel
-from ostro.sandbox.docker_connection import CALL_TIMEOUT_S, connected_client, engine_errors, ignoring
+from ostro.sandbox.docker_connection import CALL_TIMEOUT_S, connected_client, engine_errors, ignoring, knock
 from ostro.sandbox.protocol import SandboxError
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class Engine:
         while True:
             try:
                 with engine_errors("waiting for the engine to come back"):
+                    knock(self.address)  # docker-py leaks a socket where nobody answers
                     self._client.ping()
             except SandboxError:
                 if time.monotonic() + pause_s > deadline:

@@ -70,6 +70,25 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+def test_security_page_names_tests_that_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in _text_of(ROOT / file)]
+    assert missing == []
+
+
+def test_security_page_when_it_makes_a_promise_then_names_a_test() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    promises = text[text.index("## What is promised") : text.index("## Attempts noticed")]
+    rows = [line for line in promises.splitlines() if line.startswith("| ") and "| shown by" not in line]
+    assert rows
+    assert [row for row in rows if "`tests/" not in row] == []
+
+
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
 def test_reference_pages_fit_the_code() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"],

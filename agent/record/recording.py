@@ -58,7 +58,10 @@ class Turn:
     @property
     def canonical(self) -> Reply:
         """The reply with the calls that were carried out in place of those that the model sent."""
-        return recorded_reply(self.planned.model_copy(update={"raw_calls": (), "repairs": (), "reply_text": ""}))
+        changes: dict[str, object] = {"raw_calls": (), "repairs": (), "reply_text": ""}
+        if not self.planned.calls:
+            changes["text"] = ""  # or the intake might find a call in it that it did not find then
+        return recorded_reply(self.planned.model_copy(update=changes))
 
 
 @dataclass

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from ostro.agent.model.catalogue import resolve
+from ostro.agent.model.wire import render
 from ostro.agent.record.events import Called, Event, Observed, Planned
 from ostro.agent.record.reconstruct import reconstruct
 from tests.driving import FIX, SOLVE, SUBMIT, bash, drive
+from tests.faults.surviving import calls, edit
 
 
 def before(events: list[Event], kind: type[Event], number: int) -> list[Event]:
@@ -48,3 +56,60 @@ def test_reconstruct_when_cut_off_before_a_call_then_it_is_pending(tmp_path: Pat
     assert [call.name for call in state.pending] == ["str_replace_editor"]
     state = reconstruct(before(run.events, Planned, 1))
     assert (state.turn, state.pending, len(state.results)) == (0, (), 1)
+
+
+SAID: Mapping[str, Any] = {"content": "I think about it."}
+LONG = bash("seq -f 'line %g of a long output' 400")
+FAULTS = (
+    "A20",
+    "A21",
+    "A22",
+    "A27",
+    "A30",
+    "A31",
+    "bad_json",
+    "fenced_text_call",
+    "junk_name",
+    "split_call",
+    "tiny_cut",
+)
+SCRIPTS: Mapping[str, list[Mapping[str, Any]]] = {
+    "silence": [bash("ls"), SAID, FIX, SAID, SAID, *SOLVE[2:]],
+    "loop": [bash("cat price.py")] * 4 + [FIX, bash("echo x"), SUBMIT, SUBMIT],
+    "plan": [
+        {"calls": [{"name": "plan", "arguments": {"items": ["look", "mend"]}}]},
+        *[bash(f"echo {n}") for n in range(14)],
+        *SOLVE,
+    ],
+    "several": [calls(bash("echo a"), FIX, edit(command="view", path="nowhere.py"), bash("echo b")), SUBMIT, SUBMIT],
+    "done early": [FIX, SUBMIT, calls(SUBMIT, bash("echo never"))],
+    "masked": [LONG, {**LONG, "content": "Again."}, bash("echo short"), {**FIX, "fault": "A36"}, SUBMIT, SUBMIT],
+    "summary": [bash("echo 1"), bash("echo 2"), bash("echo 3"), {**FIX, "fault": "A36"}, SUBMIT, SUBMIT],
+    "sixty": [calls(*[bash(f"echo {n}") for n in range(60)]), *SOLVE],
+    **{fault: [{**bash("echo hello"), "fault": fault}, *SOLVE] for fault in FAULTS},
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_reconstruct_when_cut_off_before_any_reply_then_the_history_that_was_sent(tmp_path: Path, script: str) -> None:
+    run = drive(tmp_path, SCRIPTS[script], steps=24, sandbox="none", test="", skip_preflight=True)
+    profile = resolve("scripted", "http://127.0.0.1:1/v1", (0.0, 0.0)).profile
+    asked = [messages for messages, _ in groupby(request.body["messages"] for request in run.requests)]
+    planned = run.of("planned")
+    rebuilt = [
+        render(reconstruct(before(run.events, Planned, number)).history, profile) for number in range(len(planned))
+    ]
+    assert len(planned) > 1
+    assert [messages for messages in asked if messages in rebuilt] == rebuilt
+
+
+@pytest.mark.parametrize("script", ["loop", "plan", "several", "silence", "sixty", "A21"])
+def test_reconstruct_when_the_run_ended_then_what_the_loop_remembers(tmp_path: Path, script: str) -> None:
+    run = drive(tmp_path, SCRIPTS[script], steps=24, sandbox="none", test="", skip_preflight=True)
+    state = reconstruct(run.events)
+    assert state.repairs == run.report.repairs
+    assert state.silent == 0
+    assert state.looping == ""
+    assert state.seconds >= run.events[-1].mono
+    nudged = [event for event in run.of("nudged") if event.kind == "loop"]
+    assert state.detector._nudged == bool(nudged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ import pytest
 
 from ostro.agent.errors import OstroError, StorageError, UsageError
 from ostro.agent.outcome import Ending, RunReport
-from ostro.agent.record.events import Checkpointed, Ended, Event, Observed, Planned, Resumed
+from ostro.agent.record.events import Checkpointed, Ended, Event, Observed, Planned, Published, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.agent.resume import resume
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint
@@ -20,7 +20,7 @@ from ostro.sandbox.protocol import RepositoryError
 from tests.driving import FIX, SOLVE, SUBMIT, Driven, bash, drive, drive_at, git, make_repository
 from tests.endpoint import FAULTS
 
-REFUSED = {"fault": "A06", "fault_times": 1}
+REFUSED: Mapping[str, Any] = {"fault": "A06", "fault_times": 1}
 """The endpoint refuses the key once: the run ends as model_error, and the same request succeeds afterwards."""
 
 
@@ -144,7 +144,7 @@ def test_resume_when_killed_after_the_limit_was_raised_then_the_new_limit_holds(
 
 
 def test_resume_when_the_checkpoints_are_gone_then_the_calls_are_run_again_from_the_base(tmp_path: Path) -> None:
-    turns = [bash("echo x >>seen.txt"), FIX, bash("echo y >>seen.txt"), REFUSED | SUBMIT, SUBMIT]
+    turns = [bash("echo x >>seen.txt"), FIX, bash("echo y >>seen.txt"), {**REFUSED, **SUBMIT}, SUBMIT]
     with Twice(tmp_path, turns) as run:
         assert any(isinstance(event, Checkpointed) for event in run.events())
         shutil.rmtree(run.out / "checkpoints")
@@ -174,6 +174,47 @@ def test_resume_when_an_attempt_of_several_was_cut_off_then_the_others_stay(tmp_
         assert report.steps == 6
         assert logs[0].read_bytes().splitlines()[: len(kept)] == kept
         assert sum(isinstance(event, Planned) for event in read_events(logs[1])) == 3
+
+
+def cut_log(log: Path, kind: type[Event]) -> None:
+    """Leave out everything from the first event of a kind on, as if the process had been killed before it."""
+    number = next(event.seq for event in read_events(log) if isinstance(event, kind))
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:number]))
+
+
+def between_attempts(out: Path) -> None:
+    shutil.rmtree(out / "attempt-2")
+    in_the_selection(out)
+
+
+def in_the_selection(out: Path) -> None:
+    for log in out.rglob("trajectory.jsonl"):
+        if any(isinstance(event, Published) for event in read_events(log)):
+            cut_log(log, Published)
+
+
+def before_the_report(out: Path) -> None:
+    assert (out / "patch.diff").exists()
+
+
+@pytest.mark.parametrize("killed", [between_attempts, in_the_selection, before_the_report])
+def test_resume_when_killed_after_an_attempt_of_two_then_the_same_report(tmp_path: Path, killed: Any) -> None:
+    other = bash("sed -i 's/sum(prices) + 1/sum(list(prices))/' price.py")
+    with ScriptedEndpoint([FIX], known_faults=FAULTS) as endpoint:
+        repository = make_repository(tmp_path / "repository")
+        endpoint.by_request = [FIX, SUBMIT, SUBMIT, other, SUBMIT, SUBMIT]
+        first = drive_at(tmp_path, repository, endpoint, attempts=2, price=(1.0, 2.0)).report
+        asked = len(endpoint.requests)
+        killed(tmp_path / "run")
+        if killed is between_attempts:
+            endpoint.by_request = [SUBMIT] * asked + [other, SUBMIT, SUBMIT]
+        (tmp_path / "run" / "report.json").unlink()
+        again = resume(tmp_path / "run", {}, None, lambda _: None)
+        assert len(endpoint.requests) == asked + (3 if killed is between_attempts else 0)
+        fresh = {"seconds": 0.0, "tests": first.tests, "commit": first.commit}
+        assert again.model_copy(update=fresh) == first.model_copy(update=fresh)
+        assert (again.tests.before.status, again.tests.after.status) == ("red", "green")
+        assert git(repository, "branch", "--list", "ostro/*", "--format=%(refname:short)") == again.branch
 
 
 def damage_log(out: Path, repository: Path) -> None:
@@ -227,7 +268,7 @@ def test_resume_when_something_it_needs_is_gone_then_one_error_and_nothing_chang
 
 def test_run_when_it_begins_then_the_request_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INDEX_TOKEN", "tok-0123456789abcdef")
-    with Twice(tmp_path, [REFUSED | SUBMIT], instructions="Use tok-0123456789abcdef.") as run:
+    with Twice(tmp_path, [{**REFUSED, **SUBMIT}], instructions="Use tok-0123456789abcdef.") as run:
         stored = (run.out / "request.json").read_text()
         assert "tok-0123456789abcdef" not in stored
         with pytest.raises(UsageError, match="the setting instructions of this run held a secret"):

@@ -20,7 +20,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A Python of its own that has swebench, without the half a gigabyte that it depends on."""
     folder = tmp_path_factory.mktemp("oracle")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, capture_output=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", *SWEBENCH]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--no-deps", *SWEBENCH]
     subprocess.run(pip, check=True, capture_output=True)
     return str(folder / "bin" / "python")
 

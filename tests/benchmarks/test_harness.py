@@ -59,10 +59,10 @@ def test_evaluate_when_the_budget_is_used_up_then_it_stops_and_a_larger_one_goes
     request = request_for(tmp_path, 8)
     small = replace(request, settings=request.settings.model_copy(update={"budget": 1.0}))
 
-    run, stopped = evaluate(small, ThreadEngine(1), cheap_work(), Silent())
+    run, stopped = evaluate(small, ThreadEngine(1), cheap_work, Silent())
     assert (len(run.results), "budget" in stopped) == (4, True)
 
-    run, stopped = evaluate(request, ThreadEngine(1), cheap_work(), Silent())
+    run, stopped = evaluate(request, ThreadEngine(1), cheap_work, Silent())
     assert (len(run.results), stopped) == (8, "")
     assert len((tmp_path / BEGUN).read_text().split()) == 8
 
@@ -80,13 +80,14 @@ def test_evaluate_when_interrupted_once_then_what_is_under_way_is_finished_and_n
         "from ostro.benchmarks.engine import ThreadEngine\n"
         "from ostro.benchmarks.harness import evaluate\n"
         "from tests.faults.batches import Silent, cheap_work, request_for\n"
-        "cheap = cheap_work()\n"
-        "def work(order, purse):\n"
-        "    if order.instance.instance_id.endswith('-3'): os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return cheap(order, purse)\n"
+        "def work_with(purse):\n"
+        "    def work(order):\n"
+        "        if order.instance.instance_id.endswith('-3'): os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return cheap_work(purse)(order)\n"
+        "    return work\n"
         "with watch_signals():\n"
         "    engine = ThreadEngine(1)\n"
-        "    evaluate(request_for(Path(sys.argv[1]), 9), engine, work, Silent())\n"
+        "    evaluate(request_for(Path(sys.argv[1]), 9), engine, work_with, Silent())\n"
         "sys.exit(130 if engine.drained else 1)\n"
     )
     done = subprocess.run([sys.executable, "-c", text, str(tmp_path)], env=os.environ, check=False, timeout=60)

@@ -1,5 +1,6 @@
 """Rows in, instances out, and what is said of rows that cannot be used."""
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,8 @@ def test_read_when_the_rows_are_swebench_5_then_their_columns_are_understood(tmp
 
 
 def test_read_when_the_file_is_parquet_then_rows_come_as_from_json(tmp_path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    pa: Any = importlib.import_module("pyarrow")  # it has no types
+    parquet: Any = importlib.import_module("pyarrow.parquet")
     plain = row(FAIL_TO_PASS='["t::a"]', hints_text="")
     del plain["environment_setup"], plain["PASS_TO_PASS"]
     parquet.write_table(pa.Table.from_pylist([plain]), tmp_path / "test.parquet")

@@ -1,6 +1,10 @@
 """`ostro grade` and `ostro validate` as a user calls them."""
 
 import json
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,22 @@ def test_grade_when_the_input_is_bad_then_it_is_one_line_and_exit_code_2(
     told = capsys.readouterr().err
     assert problem in told
     assert told.count("\n") == 1
+
+
+def test_grade_when_interrupted_then_its_tests_end_with_it(tmp_path: Path) -> None:
+    row = leap().model_dump(by_alias=True)
+    row["environment_setup"]["test_cmd"] = "sleep 600"
+    (tmp_path / "tasks.json").write_text(json.dumps(row))
+    command = [sys.executable, "-m", "ostro.cli.main", "grade", "--tasks", str(tmp_path / "tasks.json")]
+    command += ["--predictions", "gold", "--sandbox", "local", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    patch = tmp_path / "out" / "instances" / "smallbugs__leap" / "patch.diff"
+    while not patch.exists() and process.poll() is None:
+        threading.Event().wait(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "ostro: interrupted."
 
 
 def test_validate_when_rows_are_sound_broken_or_not_runnable_then_each_is_told(

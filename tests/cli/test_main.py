@@ -61,7 +61,7 @@ except SystemExit:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_of_the_table_exists_and_has_help_with_an_example(name: str) -> None:
-    command = importlib.import_module(f"ostro.cli.{name}").command
+    command = importlib.import_module(f"ostro.cli.{name.replace('-', '_')}").command
     assert isinstance(command, click.Command)
     done = ostro(name, "--help")
     assert done.returncode == 0
@@ -71,7 +71,7 @@ def test_command_of_the_table_exists_and_has_help_with_an_example(name: str) -> 
 
 def test_table_when_compared_with_the_folder_lists_every_command() -> None:
     found = {
-        path.stem
+        path.stem.replace("_", "-")
         for path in (ROOT / "cli").glob("*.py")
         if isinstance(getattr(importlib.import_module(f"ostro.cli.{path.stem}"), "command", None), click.Command)
     }

@@ -153,3 +153,21 @@ def test_summary_of_a_failure_names_the_mend_and_the_salvaged_patch() -> None:
 
 def test_summary_with_a_repository_elsewhere_names_it(tmp_path: Path) -> None:
     assert f"next:\n  cd {tmp_path}\n  git diff" in summary(report(), color=False, repository=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "command"),
+    [
+        (Ending.INTERRUPTED, "ostro resume 20260101-000000-abc123"),
+        (Ending.MODEL_ERROR, "ostro resume 20260101-000000-abc123"),
+        (Ending.STEP_LIMIT, "ostro resume 20260101-000000-abc123 --steps 14"),
+        (Ending.COST_LIMIT, "ostro resume 20260101-000000-abc123 --budget 0.0042"),
+        (Ending.TOKEN_LIMIT, "ostro resume 20260101-000000-abc123 --tokens 25290"),
+        (Ending.TIME_LIMIT, "ostro resume 20260101-000000-abc123 --time 16.6"),
+        (Ending.LOOP_DETECTED, ""),
+        (Ending.SUBMITTED, ""),
+    ],
+)
+def test_summary_names_the_way_on_where_there_is_one(ending: Ending, command: str) -> None:
+    lines = summary(report(ending), color=False).splitlines()
+    assert [line.strip() for line in lines if "ostro resume" in line] == ([command] if command else [])

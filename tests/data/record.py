@@ -2,7 +2,9 @@
 
     PYTHONPATH=typings python -m tests.data.record demo repairs
     PYTHONPATH=typings python -m tests.data.record --endpoint http://127.0.0.1:8080/v1 --model small chunks slug
+    PYTHONPATH=typings python -m tests.data.record --adopt kept/smallbugs__chunks kept/smallbugs__slug
 
+The last takes over runs that were made before, each a folder with the run in `run` and its repository in `repository`.
 A log that exists is not written again: old logs must keep replaying, so a new one gets a new name. What names this
 machine (paths, the host) is written neutrally before a log is kept. DIGESTS has to be extended by hand. Record with
 the system's Python, so that no log names another one's place.
@@ -20,13 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ostro.agent.config import Settings
 from ostro.agent.record.chain import seal
-from ostro.agent.record.events import EVENT, Event
+from ostro.agent.record.events import EVENT, Event, RunStarted
 from ostro.agent.record.trajectory import read_events
 from ostro.agent.resume import resume
 from ostro.agent.session import RunRequest, run
@@ -39,6 +41,8 @@ from tests.data.scripts import SCRIPTS, Script
 ROWS = Path(__file__).parent.parent / "benchmarks" / "data" / "small.jsonl"
 NEUTRAL = "/recorded"
 """What stands for the scratch folder."""
+
+ENDPOINT = "http://127.0.0.1:8080/v1"
 
 
 def record_script(script: Script, scratch: Path) -> None:
@@ -100,24 +104,57 @@ def _settings(scratch: Path, endpoint: str, model: str, **values: Any) -> Settin
     return Settings(**fixed, endpoint=endpoint, model=model, **values)
 
 
-def keep(name: str, files: dict[str, Any], scratch: Path) -> None:
-    """Write the entry of the corpus."""
+def adopted_files(repository: Path) -> dict[str, Any]:
+    """Return the tracked files of a repository as files of a base."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=repository, check=True, capture_output=True, text=True)
+    names = [name for name in listed.stdout.split("\0") if name]
+    return {name: _content((repository / name).read_bytes()) for name in names}
+
+
+def keep(name: str, files: dict[str, Any], log: Path, place: Path) -> None:
+    """Write the entry of the corpus.
+
+    Args:
+        name: of the entry.
+        files: of the base.
+        log: as it was recorded.
+        place: folder of this machine that is not to be named in it.
+    """
     target = TRAJECTORIES / name
     target.mkdir(parents=True)
     (target / BASE).write_text(json.dumps(files, indent=1, ensure_ascii=True) + "\n", "utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        head = make_base(files, Path(folder) / "base") / ".git" / "refs" / "heads" / "main"
+        commit = head.read_text("ascii").strip()
+    events = list(read_events(log))
+    started = next(event for event in events if isinstance(event, RunStarted))
+    names = {
+        str(started.config["home"]): f"{NEUTRAL}/home",
+        str(place): NEUTRAL,
+        started.base_commit: commit,
+        started.base_commit[:12]: commit[:12],
+    }
     previous = ""
-    with (target / LOG).open("wb") as log:
-        for event in read_events(scratch / "run" / LOG):
-            line, previous = seal(neutral(event, str(scratch)), previous)
-            log.write(line)
+    with (target / LOG).open("wb") as kept:
+        for event in events:
+            line, previous = seal(neutral(event, names), previous)
+            kept.write(line)
 
 
-def neutral(event: Event, scratch: str) -> Event:
-    """Return the event without what names the machine that it was recorded on."""
-    data = _replaced(event.model_dump(mode="json"), lambda text: text.replace(scratch, NEUTRAL))
+def neutral(event: Event, names: Mapping[str, str]) -> Event:
+    """Return the event without what names the machine that it was recorded on; `names` says what stands for what."""
+
+    def change(text: str) -> str:
+        for old, new in names.items():
+            text = text.replace(old, new)
+        return text
+
+    data = _replaced(event.model_dump(mode="json"), change)
     if data["type"] == "run_started":
-        data["config"]["host"] = platform.system()
-        data["base_url"] = data["config"]["endpoint"] = "http://127.0.0.1:8080/v1"
+        data["config"] |= {"host": platform.system(), "image": None, "endpoint": ENDPOINT}
+        data |= {"base_url": ENDPOINT, "image": None}
+    if data["type"] == "planned":
+        data["served_by"] = Path(data["served_by"]).name
     return EVENT.validate_python(data)
 
 
@@ -151,23 +188,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="+", help=f"scripts: {', '.join(SCRIPTS)}; with --endpoint: rows of {ROWS.name}")
     parser.add_argument("--endpoint", default="", metavar="URL", help="a real model instead of the scripts")
     parser.add_argument("--model", default="small")
+    parser.add_argument("--adopt", action="store_true", help="the names are folders of kept runs of a real model")
     given = parser.parse_args(arguments)
     for name in given.names:
-        entry = f"real-{name}" if given.endpoint else name
+        real = given.adopt or given.endpoint
+        entry = f"real-{Path(name).name.rpartition('__')[2]}" if real else name
         if (TRAJECTORIES / entry).exists():
             sys.stderr.write(f"{entry} is there already\n")
             continue
         with tempfile.TemporaryDirectory(prefix="ostro-record-") as folder:
-            scratch = Path(folder)
-            if given.endpoint:
-                files = record_row(name, given.endpoint, given.model, scratch)
-            else:
-                script = SCRIPTS[name]()
-                files = script.files
-                record_script(script, scratch)
-            keep(entry, files, scratch)
+            scratch = Path(name) if given.adopt else Path(folder)
+            files = _made(name, given, scratch)
+            keep(entry, files, scratch / "run" / LOG, scratch.absolute())
         sys.stderr.write(f"{entry} recorded\n")
     return 0
+
+
+def _made(name: str, given: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Make the run, where there is none yet, and return the files of its base."""
+    if given.adopt:
+        return adopted_files(scratch / "repository")
+    if given.endpoint:
+        return record_row(name, given.endpoint, given.model, scratch)
+    script = SCRIPTS[name]()
+    record_script(script, scratch)
+    return script.files
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
-from ostro.agent.record.events import Event
 from ostro.benchmarks.engine import ThreadEngine
 from ostro.benchmarks.harness import EvalRequest, evaluate
 from ostro.benchmarks.instance import Instance
@@ -47,12 +46,6 @@ class Silent:
         self.results: list[InstanceResult] = []
         self._kill_after = kill_after
 
-    def begun(self, order: WorkOrder) -> None: ...
-
-    def event(self, order: WorkOrder, event: Event) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
     def ended(self, order: WorkOrder, result: InstanceResult | None) -> None:
         if result is not None:
             self.results.append(result)
@@ -60,10 +53,10 @@ class Silent:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def cheap_work(crashing: int = 0) -> Callable[[WorkOrder, Purse], InstanceResult]:
+def cheap_work(purse: Purse, crashing: int = 0) -> Callable[[WorkOrder], InstanceResult]:
     """Return work that notes its beginning and resolves the instances with an even number."""
 
-    def work(order: WorkOrder, purse: Purse) -> InstanceResult:
+    def work(order: WorkOrder) -> InstanceResult:
         with (order.folder.parents[1] / BEGUN).open("a") as begun:
             begun.write(f"{order.instance.instance_id}\n")
         number = int(order.instance.instance_id.rpartition("-")[2])
@@ -85,7 +78,9 @@ def cheap_work(crashing: int = 0) -> Callable[[WorkOrder, Purse], InstanceResult
 
 def drive(out: Path, count: int, *, workers: int = 2, kill_after: int = 0, crashing: int = 0) -> tuple[Run, str]:
     """Run the batch in this process."""
-    return evaluate(request_for(out, count), ThreadEngine(workers), cheap_work(crashing), Silent(kill_after))
+    return evaluate(
+        request_for(out, count), ThreadEngine(workers), lambda purse: cheap_work(purse, crashing), Silent(kill_after)
+    )
 
 
 if __name__ == "__main__":

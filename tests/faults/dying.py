@@ -178,7 +178,7 @@ def die_at(number: int, after: bool, kind: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         written += 1
 
-    TrajectoryWriter._append = counted  # type: ignore[method-assign]
+    TrajectoryWriter._append = counted  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

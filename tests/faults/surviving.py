@@ -17,7 +17,7 @@ from typing import Any
 from ostro.agent.outcome import RunReport
 from ostro.agent.record.events import Compacted, Event, Observed, Planned, Resumed
 from ostro.agent.record.trajectory import read_events
-from ostro.agent.repetition import normalise
+from ostro.agent.record.volatile import normalise
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import FIX, SUBMIT, bash, make_repository
 from tests.faults.dying import Death, Nursery
@@ -178,11 +178,11 @@ def left_behind(home: Path) -> list[str]:
 
 def left_in_engine() -> list[str]:
     """Return the containers and volumes of Ostro whose process is dead."""
-    from ostro.sandbox import owner, reaper
+    from ostro.sandbox import owner
     from ostro.sandbox.docker_engine import Engine
 
     here = owner.current_owner()
     with contextlib.closing(Engine.connect()) as engine:
-        found = [*engine.containers({reaper.LABEL: ""}), *engine.volumes({reaper.LABEL: ""})]
+        found = [*engine.containers({owner.LABEL: ""}), *engine.volumes({owner.LABEL: ""})]
     owners = [(labelled.name, owner.Owner.from_labels(labelled.labels)) for labelled in found]
     return [name for name, whose in owners if whose is not None and owner.owner_is_dead(whose, here)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ostro.agent.record.events import Event
+from ostro.agent.record.events import Event, Observed
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import git
 from tests.faults.dying import Death, Nursery, nursery
@@ -24,6 +26,7 @@ from tests.faults.surviving import (
 from tests.worlds import missing
 
 STEPS = 9
+SAMPLE = 7
 
 pytestmark = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
@@ -37,6 +40,7 @@ class Stage:
     folder: Path
     flags: tuple[str, ...]
     digest: str
+    files: tuple[str, ...]
     events: list[Event]
 
 
@@ -46,7 +50,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     with ScriptedEndpoint(busy_turns(STEPS)) as endpoint, nursery(os.environ) as started:
         life = new_life(started, endpoint, tmp_path, flags, run="undisturbed")
         report = life.finish()
-        yield Stage(started, endpoint, tmp_path, flags, digest(report), life.events())
+        yield Stage(started, endpoint, tmp_path, flags, digest(report), report.files_changed, life.events())
 
 
 def survive(stage: Stage, death: Death) -> None:
@@ -76,9 +80,40 @@ def test_p02_run_when_killed_after_an_event_of_each_kind_then_the_same_patch(sta
         survive(stage, Death(number, after=True, kind=kind))
 
 
+def test_p02_run_when_one_call_is_cut_off_three_times_then_it_is_not_tried_again(stage: Stage) -> None:
+    life = new_life(stage.nursery, stage.endpoint, stage.folder, stage.flags)
+    for number in (2, 0, 0):
+        life.start(Death(number, after=True, kind="called"))
+        assert stage.nursery.wait() == -9
+    report = life.finish()
+    assert [event.repeats for event in resumptions(life.events())] == [True, True, False]
+    observed = [event for event in life.events() if isinstance(event, Observed)]
+    assert [event.interrupted for event in observed] == [False, False, True] + [False] * (len(observed) - 3)
+    assert observed[2].text.startswith("Not run: the run was interrupted 3 times")
+    assert "journal.txt" not in report.files_changed
+    assert report.files_changed == tuple(name for name in stage.files if name != "journal.txt")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_p02_run_when_killed_before_it_began_then_resume_begins_it(stage: Stage, seconds: float) -> None:
+    life = new_life(stage.nursery, stage.endpoint, stage.folder, stage.flags)
+    process = life.start()
+    while not (life.folder / "request.json").exists():
+        time.sleep(0.002)
+    time.sleep(seconds)  # anywhere between the request and the first event: nothing is waited for
+    os.kill(process, signal.SIGKILL)
+    assert stage.nursery.wait() == -9
+    report = life.finish()
+    check_whole(life, report, stage.events)
+    assert digest(report) == stage.digest
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["python3 check.py"], indirect=True)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_p02_run_when_killed_at_any_line_of_the_log_then_the_same_patch(stage: Stage, after: bool) -> None:
-    for line in range(len(stage.events)):
+def test_p02_run_when_killed_at_any_line_of_the_log_then_the_same_patch(
+    stage: Stage, after: bool, pytestconfig: pytest.Config
+) -> None:
+    step = 1 if pytestconfig.getoption("matrix") else SAMPLE  # `make faults` takes every line
+    for line in range(0, len(stage.events), step):
         survive(stage, Death(line, after))

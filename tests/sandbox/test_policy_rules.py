@@ -166,7 +166,8 @@ def section(path: str, mode: str, text: str) -> bytes:
     return f"diff --git a/{path} b/{path}\nnew file mode {mode}\n{body}".encode()
 
 
-FORBIDDEN = (".git", ".github/workflows", ".husky", ".vscode/tasks.json", ".gitmodules", ".envrc")
+FOLDERS = (".git/", ".github/workflows/", ".husky/")
+FILES = (".git", ".github", ".github/workflows", ".husky", ".vscode/tasks.json", ".gitmodules", ".envrc")
 
 
 @given(st.lists(files, min_size=1, max_size=4, unique_by=lambda file: file[0]))
@@ -184,7 +185,8 @@ def test_check_patch_when_it_passes_then_it_applies_to_allowed_paths_only(
             lower = change.name.lower().replace("\u200c", "").replace("git~1", ".git").replace("github~1", ".github")
             assert ".." not in lower.split("/")
             assert ".git" not in lower.split("/")
-            assert not any(lower == path or lower.startswith(f"{path}/") for path in FORBIDDEN)
+            assert not lower.startswith(FOLDERS)
+            assert lower not in FILES
             assert change.new_mode in ("100644", "100755", "120000")
         for path, blob in tree.links().items():
             target = tree.blobs([blob], max_bytes=4096)[blob].data.decode()
