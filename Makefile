@@ -28,11 +28,12 @@ faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
 	@$(PYTEST) -q -p tests.faults.matrix $(ARGS)
 
-lint: ## ruff, and the import directions
+lint: ## ruff, the import directions, and zizmor over the action and the workflow templates
 	@.ci/setup dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@.venv/bin/lint-imports
+	@.venv/bin/zizmor --offline --quiet action.yml docs/ci/github-*.yml
 
 format: ## Rewrite the code as ruff wants it
 	@.ci/setup dev

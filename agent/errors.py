@@ -7,6 +7,7 @@ OstroError                 a message (what, where) and a mend; `exit_code` as in
 ├── ModelError             4   the endpoint or the model; `kind` says how
 ├── PreflightError         5   the environment is not fit to start in
 ├── StorageError           6   the run folder cannot be written
+├── ForgeError             7   the forge refuses, or does not answer; `kind` says how
 └── Interrupted            130 a signal asked us to stop
 
 The sandbox has its own root, `ostro.sandbox.SandboxError` (5), with `RepositoryError` (2) below it.
@@ -112,6 +113,34 @@ class StorageError(OstroError):
     """The run folder or OSTRO_HOME cannot be written (read-only, full, failing disk)."""
 
     exit_code = 6
+
+
+ForgeErrorKind = Literal[
+    "auth",  # 401: no token, a wrong or an expired one
+    "forbidden",  # 403: the token may not do this
+    "missing",  # 404, 410: it does not exist, or the token may not see it
+    "conflict",  # 409
+    "invalid",  # 400, 422: our request is refused
+    "rate",  # a rate limit that does not end soon
+    "lost",  # no answer, or one that does not say whether the request was carried out
+    "protocol",  # an answer of another shape
+    "push",  # git refuses the branch
+]
+
+
+class ForgeError(OstroError):
+    """A forge (GitHub, GitLab, Gitea) refused a request, or gave no answer after the retries that its class allows.
+
+    Attributes:
+        status: of the answer; None when none came.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, kind: ForgeErrorKind, mend: str = "", status: int | None = None) -> None:
+        super().__init__(message, kind=kind, mend=mend)
+        self.forge_kind: ForgeErrorKind = kind
+        self.status = status
 
 
 class Interrupted(OstroError):  # noqa: N818  # a request, not a failure

@@ -156,7 +156,7 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
     if not patch.strip():
         report = nothing_to_grade(instance)
     else:
-        report, infra, tries = _persistently(lambda: _grade(instance, patch, place))
+        report, infra, tries = persistently(lambda: _grade(instance, patch, place))
     result = InstanceResult(
         instance_id=instance.instance_id,
         ending=PREDICTED if prediction else NOT_PREDICTED,
@@ -180,7 +180,7 @@ def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
     return place.grade(instance, patch, folder)
 
 
-def _persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
+def persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:
     """Try until it works; return the result, what failed at last, and how many tries it took."""
     said = ""
     for number in range(1, TRIES + 1):

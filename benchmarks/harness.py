@@ -7,13 +7,13 @@ that cannot be read is made again. Infrastructure failures are tried again, in t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
@@ -58,6 +58,7 @@ class EvalRequest:
         settings: of the agent; `budget` is for the whole batch.
         out: the run folder; one that holds a part of the same batch is gone on with.
         instance_budget: dollars for one sample of one instance.
+        quarantine: instances that `ostro validate` found broken or flaky, with the reason.
     """
 
     instances: tuple[Instance, ...]
@@ -69,6 +70,7 @@ class EvalRequest:
     samples: int = 1
     instance_budget: float | None = None
     base_image: str = ""
+    quarantine: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Watcher(Protocol):
@@ -130,6 +132,7 @@ class Batch:
             self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         if result.infra_kind in HOPELESS and not self.stopped:
             self.stopped = result.infra
+        result = result.model_copy(update={"flagged": self.request.quarantine.get(result.instance_id, "")})
         write_result(self.request.out, result)
         return result
 
@@ -194,6 +197,20 @@ def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult
             path.unlink(missing_ok=True)
         else:
             yield (result.instance_id, result.sample), result
+
+
+def read_quarantine(path: Path) -> dict[str, str]:
+    """Return the reasons by instance id, from the quarantine.json of `ostro validate`.
+
+    Raises:
+        UsageError: it is not such a file.
+    """
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UsageError(
+            f"{path} is no list of quarantined instances", mend="Use the file of `ostro validate`."
+        ) from error
 
 
 def write_result(out: Path, result: InstanceResult) -> None:

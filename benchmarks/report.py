@@ -156,7 +156,8 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     yield f"Dataset {_cell(manifest.dataset)}, sha256 {manifest.dataset_sha256[:16]}."
     if manifest.model:
         at = f" at {_cell(manifest.endpoint)}" if manifest.endpoint else ""
-        yield f"Model {_cell(manifest.model)}{at}, prompt {manifest.prompt_sha256[:16]}."
+        prompt = f", prompt {manifest.prompt_sha256[:16]}" if manifest.prompt_sha256 else ""
+        yield f"Model {_cell(manifest.model)}{at}{prompt}."
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
 
 

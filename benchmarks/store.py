@@ -95,6 +95,18 @@ def logs_of(folder: Path) -> list[Path]:
     return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
 
 
+def instance_logs(run: Path) -> list[Path]:
+    """Return the trajectories of every instance of an evaluation.
+
+    Raises:
+        UsageError: there is none.
+    """
+    logs = [log for folder in sorted((run / INSTANCES).glob("*")) for log in logs_of(folder)]
+    if not logs:
+        raise UsageError(f"{run}: no instance has a trajectory", mend="Name the folder of an `ostro eval`.")
+    return logs
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, and a crash, sees the old content or the new one.
 

@@ -146,7 +146,7 @@ def _own_failure(error: BaseException) -> Failure | None:
     ):
         return None  # also where the rooms cannot be imported, and that is the error
     from ostro.agent.attempt import outcome_of_error
-    from ostro.agent.errors import OstroError
+    from ostro.agent.errors import ForgeError, OstroError
     from ostro.agent.outcome import Ending
     from ostro.agent.trouble import trouble_of
     from ostro.sandbox.protocol import RepositoryError, SandboxError
@@ -154,6 +154,8 @@ def _own_failure(error: BaseException) -> Failure | None:
     error = trouble_of(error) or error
     if not isinstance(error, OstroError | SandboxError):
         return None
+    if isinstance(error, ForgeError):  # no ending of a run
+        return Failure(error.kind, str(error), error.mend, error.exit_code, Ending.USAGE.value)
     ending = Ending.USAGE if isinstance(error, RepositoryError) else outcome_of_error(error).ending
     return Failure(error.kind, str(error), error.mend, ending.exit_code, ending.value)
 

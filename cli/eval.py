@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ostro.cli.conclusion import conclude
 from ostro.cli.grade import image_option, only_option, workers_option
-from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
+from ostro.cli.options import examples, output_option, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.budget import Purse
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ostro.benchmarks.harness import Work
     from ostro.benchmarks.orders import WorkOrder
     from ostro.benchmarks.results import InstanceResult
-    from ostro.benchmarks.store import Run
     from ostro.cli.batch_screen import BatchScreen
 
 AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time", "tokens", "max_tokens", "attempts")
@@ -57,6 +57,12 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
     help="Where workers run.",
 )
 @image_option
+@click.option(
+    "--quarantine",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Broken and flaky tasks, as `ostro validate` lists them; they are shown apart.",
+)
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
 @settings_options(*AGENT_FLAGS)
 @output_option
@@ -71,6 +77,7 @@ def command(
     policy: str,
     engine_name: str,
     base_image: str,
+    quarantine: Path | None,
     fail_under: float | None,
     output: str,
     **values: object,
@@ -83,7 +90,7 @@ def command(
     """
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
-    from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_results
+    from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_quarantine, read_results
     from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.cli.batch_screen import BatchScreen
 
@@ -98,6 +105,7 @@ def command(
         samples=samples,
         instance_budget=instance_budget,
         base_image=base_image,
+        quarantine=read_quarantine(quarantine) if quarantine else {},
     )
     before = [result for _, result in read_results(request.out) if not result.infra]
     with BatchScreen(sys.stderr, len(list(orders_of(request))), before) as screen:
@@ -147,31 +155,3 @@ def work_with(name: str, screen: BatchScreen) -> Callable[[Purse], Work]:
         return work_here
 
     return (lambda _: work) if name == "ray" else here
-
-
-def conclude(run: Run, output: str, *, stopped: str, interrupted: bool, fail_under: float | None) -> int:
-    """Write the reports, print the score and return the exit code."""
-    from ostro.benchmarks.html_report import write_page
-    from ostro.benchmarks.report import facts, headline, write_report
-    from ostro.benchmarks.score import score_of
-    from ostro.benchmarks.summary import summarise
-    from ostro.cli.errors import complain
-
-    summary = summarise(run.manifest, run.results)
-    written = [*write_report(run, summary), write_page(run, summary)]
-    if output == "json":
-        print_json(score_of(run, summary))
-    else:
-        click.echo(headline(summary))
-        for line in facts(run, summary):
-            click.echo(f"  {line}")
-        click.echo(f"  report: {written[-1]}")
-    if stopped:
-        complain(f"stopped early: {stopped}")
-    if interrupted:
-        return 130
-    if stopped:
-        return 3
-    if any(result.infra for result in run.results):
-        return 5
-    return 9 if fail_under is not None and summary.rate.share * 100 < fail_under else 0

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ostro.cli.options import examples, output_option, print_json
+from ostro.cli.conclusion import conclude
+from ostro.cli.options import examples, output_option
 
 if TYPE_CHECKING:
     from ostro.benchmarks.batch import Place
     from ostro.benchmarks.results import InstanceResult
-    from ostro.benchmarks.statistics import Interval
-
-BELOW = 9
-INFRASTRUCTURE = 5
 
 tasks_option = click.option(
     "--tasks", required=True, metavar="SOURCE",
@@ -82,6 +77,7 @@ def command(
     from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.benchmarks.manifest import leave_manifest
     from ostro.benchmarks.predictions import read_predictions
+    from ostro.benchmarks.store import read_run
 
     instances = choose(read_instances(tasks), only)
     found = read_predictions(predictions, instances)
@@ -94,10 +90,8 @@ def command(
         place = place_of(sandbox, base_image, folder, timeout)
         model = next((one.model_name_or_path for one in found.by_id.values()), "")
         leave_manifest(manifest_of("grade", tasks, instances, place, model), instances, folder)
-        results = grade_all(instances, found, place, workers=workers, done=_tell)
-        if out is not None:
-            _report(out)
-    return _finish(results, out, fail_under, output)
+        grade_all(instances, found, place, workers=workers, done=_tell)
+        return conclude(read_run(folder), output, keep=out is not None, fail_under=fail_under)
 
 
 def place_of(sandbox: str, base_image: str, folder: Path, timeout: float) -> Place:
@@ -111,67 +105,3 @@ def place_of(sandbox: str, base_image: str, folder: Path, timeout: float) -> Pla
 def _tell(result: InstanceResult) -> None:
     why = result.infra or (result.grade.findings[0] if result.grade and result.grade.findings else "")
     click.echo(f"{result.instance_id}: {result.status}{f' ({why})' if why else ''}", err=True)
-
-
-def _report(folder: Path) -> None:
-    from ostro.benchmarks.html_report import write_page
-    from ostro.benchmarks.report import write_report
-    from ostro.benchmarks.store import read_run
-    from ostro.benchmarks.summary import summarise
-
-    run = read_run(folder)
-    summary = summarise(run.manifest, run.results)
-    write_report(run, summary)
-    write_page(run, summary)
-
-
-def _finish(results: Sequence[InstanceResult], out: Path | None, fail_under: float | None, output: str) -> int:
-    from ostro.benchmarks.batch import counted
-    from ostro.benchmarks.statistics import wilson
-
-    resolved = sum(one.resolved for one in results)
-    rate, interval = resolved / len(results), wilson(resolved, len(results))
-    if output == "json":
-        print_json(
-            {
-                "schema": 1,
-                "run": str(out) if out else None,
-                "total": len(results),
-                "resolved": resolved,
-                "rate": rate,
-                "interval": [interval.low, interval.high],
-                "endings": counted(results),
-                "cost_usd": sum(one.cost_usd for one in results),
-                "instances": [_row(one) for one in results],
-            }
-        )
-    else:
-        _show(results, rate, interval)
-    sys.stdout.flush()
-    if any(one.infra for one in results):
-        return INFRASTRUCTURE
-    return BELOW if fail_under is not None and rate * 100 < fail_under else 0
-
-
-def _row(result: InstanceResult) -> dict[str, object]:
-    graded = result.grade
-    return {
-        "instance_id": result.instance_id,
-        "verdict": graded.verdict if graded else None,
-        "consistency": graded.consistency if graded else None,
-        "status": result.status,
-        "applied_by": graded.applied_by if graded else "",
-        "findings": graded.findings if graded else (),
-        "infra": result.infra,
-        "seconds": result.seconds,
-    }
-
-
-def _show(results: Sequence[InstanceResult], rate: float, interval: Interval) -> None:
-    from ostro.benchmarks.batch import counted
-
-    for status, count in counted(results).items():
-        click.echo(f"{status:<14} {count:>6}")
-    final = "" if not any(one.infra for one in results) else ", not final: infrastructure failures remain"
-    bounds = f"95 % interval {interval.low * 100:.1f} to {interval.high * 100:.1f}"
-    click.echo(f"{rate * 100:.1f} % of {len(results)} resolved ({bounds}{final})")

@@ -29,6 +29,7 @@ COMMANDS = {
     "runs": "List the runs, or show one.",
     "view": "Show a run step by step, or write it as one HTML page.",
     "eval": "Run a model over a task set and grade its patches.",
+    "regrade": "Judge the patches of an evaluation again.",
     "compare": "Say whether two evaluations differ by more than chance.",
     "report": "Write the reports of an evaluation, one HTML page among them.",
     "fork": "Go another way from a step of a run: another model, prompt, tools or message.",
@@ -38,6 +39,7 @@ COMMANDS = {
     "validate": "Check that a task set is fair: the known fix passes, the base does not.",
     "init-task": "Make a task of two commits of a repository.",
     "image": "Build a sandbox image without any image registry.",
+    "pr": "From an issue on the forge to a draft pull request, in a CI job.",
 }
 """Every command and its line in `ostro --help`; the module of that name (`_` for `-`) holds it as `command`."""
 

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 def command(run: str, repo: Path | None, output: str, **values: object) -> int:
     """Run the recorded replies of a run in a fresh sandbox, and compare every observation with the recorded one.
 
-    RUN is `last`, an id, the beginning of an id, a run folder, or a trajectory.jsonl. It needs no key and no network,
-    and changes nothing of yours. The sandbox is of the recorded kind unless --sandbox says otherwise. Times, process
-    numbers and other parts that always vary are replaced before comparing (docs/trajectory.md). Exit codes: 0
-    everything came out the same, 8 something did not, others as for `ostro run`.
+    RUN is `last`, an id, the beginning of an id, a run folder, that of an evaluation (every instance is replayed), or
+    a trajectory.jsonl. It needs no key and no network, and changes nothing of yours. The sandbox is of the recorded
+    kind unless --sandbox says otherwise. Times, process numbers and other parts that always vary are replaced before
+    comparing (docs/trajectory.md). Exit codes: 0 everything came out the same, 8 something did not, others as for
+    `ostro run`.
     """
     from ostro.cli.render import Progress
 
@@ -50,11 +51,14 @@ def command(run: str, repo: Path | None, output: str, **values: object) -> int:
 
 
 def _logs(run: str) -> list[Path]:
-    """Return the logs that RUN means: one for each attempt."""
+    """Return the logs that RUN means: one for each attempt, of each instance of an evaluation."""
     from ostro.agent.config_sources import load
+    from ostro.benchmarks.store import MANIFEST, instance_logs
     from ostro.cli.store import find_run, logs_of
 
     path = Path(run)
+    if (path / MANIFEST).is_file():
+        return instance_logs(path)
     return [path] if path.is_file() else logs_of(find_run(load().settings.home, run))
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ostro.cli.conclusion import BELOW, INFRASTRUCTURE
 from ostro.cli.grade import (
-    INFRASTRUCTURE,
     image_option,
     only_option,
     place_of,
@@ -24,8 +24,6 @@ from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
     from ostro.benchmarks.validation import Validation
-
-BELOW = 9
 
 
 @click.command(

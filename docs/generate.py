@@ -28,6 +28,7 @@ MEANINGS = {
     4: "the model or its endpoint failed",
     5: "the sandbox or the environment failed",
     6: "the disk: no room, no permission",
+    7: "for `pr`: the forge refused, or did not answer",
     8: "for `replay`: something came out differently",
     9: "for `grade` and `validate`: fewer than `--fail-under`",
     70: "a bug of Ostro; a report was written",

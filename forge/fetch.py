@@ -44,8 +44,10 @@ def fetch(
     timeout_s: float,
     headers: Mapping[str, str] | None = None,
     server_name: str = "",
+    method: str = "GET",
+    content: bytes | None = None,
 ) -> Fetched:
-    """GET `url`.
+    """GET `url`, or send `content` to it.
 
     Args:
         client: must not follow redirects.
@@ -54,6 +56,8 @@ def fetch(
         timeout_s: for the whole exchange, so that a server cannot hold us byte by byte.
         headers: further request headers.
         server_name: the TLS server name, where `url` holds a checked address instead of the name.
+        method: of HTTP.
+        content: body of the request.
 
     Raises:
         IssueError: no connection, no answer in time, too large, or an encoding that was not asked for.
@@ -65,8 +69,9 @@ def fetch(
     host = server_name or httpx2.URL(url).host
     try:
         with client.stream(
-            "GET",
+            method,
             url,
+            content=content,
             headers=told,
             follow_redirects=False,
             timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),

@@ -80,7 +80,7 @@ class GitHub:
     """
 
     def __init__(self, *, api_url: str = PUBLIC_API, token: str = "", limits: IssueLimits | None = None) -> None:
-        self.api_url = _checked_api(api_url)
+        self.api_url = checked_api(api_url)
         self._token = token
         self._limits = limits or IssueLimits()
 
@@ -236,7 +236,12 @@ def _ref_of_url(url: str) -> IssueRef:
     return IssueRef(host.removeprefix("www."), match["owner"], match["repo"], int(match["number"]))
 
 
-def _checked_api(url: str) -> str:
+def checked_api(url: str) -> str:
+    """Return the address of an API without a slash at its end.
+
+    Raises:
+        IssueError: it is no https URL, nor http on loopback.
+    """
     parts = urlsplit(url)
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and local)):

@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 from ostro.agent.errors import IssueError
 from ostro.agent.history import Image
 from ostro.agent.task import Task
-from ostro.agent.untrusted import sanitise
+from ostro.agent.untrusted import MAX_BYTES, sanitise
 from ostro.forge.github import PUBLIC_API, GitHub, issue_ref
 from ostro.forge.images import fetch_images, image_urls
 from ostro.forge.protocol import Issue, IssueLimits
 
 STDIN = "-"
 TITLE_CHARS = 120
+SEPARATOR = "\n\n---\n\n"
+CUT = "\n[... cut: the issue and its comments are too long ...]"
 
 _CONTROL = bytes(range(0x20)).translate(None, b"\t\n\r\f\x1b") + b"\x7f"
 _BINARY_STARTS = (b"%PDF-", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"\x7fELF")
@@ -60,7 +62,7 @@ def read_issue(
         issue = _of_bytes(_read_stream(stdin, "standard input", limits), "stdin")
     else:
         raise IssueError("there is no standard input to read the issue from", mend="Give a file or a URL.")
-    return _with_images(issue, limits, private_hosts=_own_hosts(api_url))
+    return with_pictures(issue, limits, private_hosts=_own_hosts(api_url))
 
 
 def issue_from_text(text: str, *, source: str = "--task") -> Issue:
@@ -102,14 +104,43 @@ def to_task(issue: Issue) -> Task:
 
 
 def _with_comments(issue: Issue) -> str:
+    """Return body and comments as one text; where they are too long together, the longest are cut.
+
+    A stranger writes the body, people who can write to the repository the comments: it must not push them out.
+    """
+    if not issue.comments:
+        return issue.body
     parts = [issue.body]
     parts += [
         f"Comment by {comment.author} ({comment.association.lower()}):\n\n{comment.body}" for comment in issue.comments
     ]
-    return "\n\n---\n\n".join(part for part in parts if part.strip())
+    coded = [part.encode("utf-8", "replace") for part in parts if part.strip()]
+    most = _fair_share([len(part) for part in coded], MAX_BYTES - len(SEPARATOR + CUT) * len(coded))
+    return SEPARATOR.join(
+        part.decode() if len(part) <= most else part[:most].decode("utf-8", "ignore") + CUT for part in coded
+    )
 
 
-def _with_images(issue: Issue, limits: IssueLimits, *, private_hosts: frozenset[str]) -> Issue:
+def _fair_share(sizes: list[int], room: int) -> int:
+    """Return the largest size that each may have so that all fit together."""
+    left = room
+    for index, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - index)
+        if size > share:
+            return share
+        left -= size
+    return room
+
+
+def with_pictures(issue: Issue, limits: IssueLimits | None = None, *, private_hosts: frozenset[str]) -> Issue:
+    """Return the issue with the pictures that its body shows.
+
+    Args:
+        issue: as it was read.
+        limits: sizes and times.
+        private_hosts: hosts that may lie in a private network.
+    """
+    limits = limits or IssueLimits()
     urls = image_urls(issue.body) if limits.images else ()
     if not urls:
         return issue

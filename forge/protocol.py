@@ -1,13 +1,15 @@
-"""What the rest of Ostro knows of an issue tracker: an issue, its comments and pictures, and who reads them.
+"""What the rest of Ostro knows of a forge: an issue with its comments and pictures, and a repository to publish to.
 
-forge/github.py implements `IssueReader`; forge/issue.py makes the same `Issue` of a file, of standard input or of a
-text. Everything in an `Issue` is untrusted data, as its authors wrote it; `issue.to_task` sanitises it.
+github.py implements `IssueReader`, github_repository.py `Forge`; issue.py makes the same `Issue` of a file, of standard
+input or of a text. Everything in an `Issue` is untrusted data, as its authors wrote it; `issue.to_task` sanitises it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from ostro.sandbox.remote import Remote
 
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 
@@ -114,4 +116,158 @@ class IssueReader(Protocol):
         Raises:
             IssueError: it does not exist, is private, or the forge does not answer.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class IssueState:
+    """What decides whether an issue is worked on.
+
+    Attributes:
+        assignees: logins.
+        is_pull: a pull request goes by this number.
+    """
+
+    number: int
+    title: str
+    open: bool = True
+    locked: bool = False
+    is_pull: bool = False
+    assignees: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull request (a merge request on GitLab).
+
+    Attributes:
+        head_commit: full hex id of the newest commit of its branch.
+        from_here: its branch is one of this repository, not of a fork.
+    """
+
+    number: int
+    url: str
+    title: str
+    body: str
+    author: str
+    head_branch: str
+    head_commit: str
+    base_branch: str
+    from_here: bool
+    open: bool = True
+    merged: bool = False
+    draft: bool = True
+
+
+@dataclass(frozen=True)
+class Note:
+    """A comment with what identifies it.
+
+    Attributes:
+        trusted: by a bot, or by somebody who can write to the repository.
+    """
+
+    id: int
+    author: str
+    trusted: bool
+    body: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check of a commit that failed; `summary` is whatever the check says, untrusted."""
+
+    name: str
+    summary: str = ""
+
+
+class Forge(IssueReader, Protocol):
+    """One repository on a forge, seen with one token. Every method raises ForgeError.
+
+    Attributes:
+        repository: owner/name.
+        remote: where git finds it, with the token.
+        closing: the word that lets a merge close an issue, before its number.
+        pull_sign: stands before the number of a pull request.
+        job_login: who the default token of a job speaks for; "" where there is none.
+    """
+
+    repository: str
+    remote: Remote
+    closing: str
+    pull_sign: str
+    job_login: str
+
+    def default_branch(self) -> str:
+        """Return its short name."""
+        ...
+
+    def may_write(self, login: str) -> bool:
+        """Whether somebody can push to the repository."""
+        ...
+
+    def noreply(self, login: str, user_id: int) -> str:
+        """Return a mail address that the forge attributes commits by, and that gives none away."""
+        ...
+
+    def issue_ref(self, number: int) -> IssueRef:
+        """Return the full name of an issue of the repository."""
+        ...
+
+    def issue_state(self, number: int) -> IssueState:
+        """Return what decides whether an issue is worked on."""
+        ...
+
+    def labelled(self, label: str) -> tuple[int, ...]:
+        """Return the open issues with a label, oldest first."""
+        ...
+
+    def who_labelled(self, number: int, label: str) -> str:
+        """Return who put the label on last; "" when nobody did."""
+        ...
+
+    def pull(self, number: int) -> Pull:
+        """Return one pull request."""
+        ...
+
+    def pulls_of(self, branch: str) -> tuple[Pull, ...]:
+        """Return the pull requests of a branch of this repository, in every state, newest first."""
+        ...
+
+    def create_pull(self, *, branch: str, base: str, title: str, body: str) -> Pull:
+        """Open a draft."""
+        ...
+
+    def update_pull(self, number: int, *, title: str, body: str) -> Pull:
+        """Change the texts of a pull request."""
+        ...
+
+    def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:
+        """Return the comments of an issue, or of a pull request, oldest first."""
+        ...
+
+    def create_note(self, number: int, body: str) -> Note:
+        """Comment on an issue."""
+        ...
+
+    def update_note(self, number: int, note: int, body: str) -> Note:
+        """Change a comment."""
+        ...
+
+    def label_pull(self, number: int, label: str) -> None:
+        """Label a pull request."""
+        ...
+
+    def add_label(self, number: int, label: str) -> None:
+        """Label an issue."""
+        ...
+
+    def remove_label(self, number: int, label: str) -> None:
+        """Take a label off an issue; one that is not there is no error."""
+        ...
+
+    def failed_checks(self, commit: str) -> tuple[FailedCheck, ...]:
+        """Return the checks of a commit that failed."""
         ...

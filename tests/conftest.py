@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import matrix
-
 BASE_IMAGES = ("ostro/base:bookworm", "base:bookworm")
 """Images that hold Python and git, made by `ostro image build`."""
 
@@ -19,7 +17,6 @@ settings.register_profile("ostro", deadline=None)
 settings.load_profile("ostro")
 """No deadline for one example: how long it takes is a matter of what else the machine does."""
 
-ENDINGS = ("passed", "failed", "error", "skipped")
 _DESELECTED: Counter[str] = Counter()
 
 
@@ -55,10 +52,6 @@ def missing_for_docker() -> str:
     return ""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--matrix", action="store_true", help="end with a verdict for each row of the fault matrix")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("docker")]
     reason = missing_for_docker() if marked else ""
@@ -76,10 +69,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         longrepr = report.longrepr
         reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
         skipped[reason.removeprefix("Skipped: ")] += 1
-    if terminalreporter.config.getoption("matrix"):
-        ended = [(report.nodeid, name) for name in ENDINGS for report in terminalreporter.stats.get(name, [])]
-        for line in matrix.lines(ended):
-            terminalreporter.write_line(line.rstrip())
     if _DESELECTED["slow"] and not terminalreporter.config.getoption("keyword"):
         terminalreporter.write_line(f"left out: {_DESELECTED['slow']} slow tests; `make test-all` runs them")
     for reason, count in sorted(skipped.items()):

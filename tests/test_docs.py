@@ -51,10 +51,10 @@ def test_ostro_command_of_the_docs_parses(line: str) -> None:
     if rest in ([], ["--help"], ["COMMAND", "--help"]):
         return
     with command.make_context(name, rest, parent=click.Context(cli)) as context:
-        if isinstance(command, click.Group):
-            child = command.get_command(context, rest[0])
+        if isinstance(command, click.Group) and (words := [*context._protected_args, *context.args]):
+            child = command.get_command(context, words[0])
             assert child is not None, line
-            child.make_context(rest[0], rest[1:], parent=context)
+            child.make_context(words[0], words[1:], parent=context)
 
 
 @pytest.mark.parametrize("line", shown_commands("make"))

@@ -197,10 +197,8 @@ def _write_durably(path: Path, data: bytes, mode: Literal["wb", "xb"]) -> None:
 
 def _set_aside(log: Path, tail: bytes) -> str:
     """Keep the bytes in a new file beside the log; return its name."""
-    for number in count(1):
-        target = log.with_name(f"{log.name}.torn-{number}")
-        if not target.exists():
-            break
+    names = (log.with_name(f"{log.name}.torn-{number}") for number in count(1))
+    target = next(name for name in names if not name.exists())
     _write_durably(target, tail, "xb")
     return target.name
 

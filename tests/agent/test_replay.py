@@ -109,7 +109,8 @@ def interrupted(log: Path, turn: int, times: int) -> None:
             return event
         if isinstance(event, Called):
             resumed = Resumed(turn=turn, sandbox="rebuilt", cut_call=event.call.id, repeats=True)
-            return [event, resumed] * (times - 1) + [event, resumed.model_copy(update={"repeats": repeats})]
+            changed: list[Event] = [event, resumed] * (times - 1)
+            return [*changed, event, resumed.model_copy(update={"repeats": repeats})]
         told = render("interrupted.j2", name=event.name, repeated=repeats, times=times)
         text = f"{told}\n{event.text}" if repeats else told
         return event.model_copy(update={"text": text, "interrupted": not repeats, "ok": event.ok and repeats})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,22 @@ def test_store_when_text_is_large_then_compressed_beside_the_log(tmp_path: Path)
         name = log.store("abc", "line\n" * 10_000)
     assert gzip.decompress((tmp_path / name).read_bytes()).decode() == "line\n" * 10_000
     assert (tmp_path / name).stat().st_size < 1000
+
+
+def test_l07_write_when_fsync_fails_once_then_nothing_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.jsonl"
+
+    def fail(descriptor: int) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with TrajectoryWriter(path) as log:
+        log.write(Noted(kind="test", text="first"))
+        monkeypatch.setattr(os, "fdatasync", fail)
+        for text in ("second", "third"):
+            with pytest.raises(StorageError, match="Input/output error") as caught:
+                log.write(Noted(kind="test", text=text))
+            assert caught.value.kind == "storage_error"
+    assert texts(path) == ["first", "second"]  # whether the second is on the disk nobody knows

@@ -193,8 +193,10 @@ def test_x10_lock_when_left_by_a_killed_git_is_no_hindrance(isolated: AttachedSa
 
 @pytest.mark.slow
 def test_x10_a_hundred_thousand_files_when_made_are_counted_or_refused_in_time(
-    isolated: AttachedSandbox, tmp_path: Path
+    isolated: AttachedSandbox, kind: str, tmp_path: Path
 ) -> None:
+    if kind not in {"bubblewrap", "docker"}:
+        pytest.skip("the others take the same way, for minutes")
     many = "(mkdir -p {0} && cd {0} && seq 100000 | xargs touch)"
     assert isolated.run(many.format("ignored"), timeout_s=300).exit_code == 0
     started = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from ostro.agent.errors import UsageError
+from ostro.agent.record.events import Observed
+from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.engine import ThreadEngine
 from ostro.benchmarks.harness import evaluate
 from ostro.benchmarks.instance_files import read_instances
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.benchmarks.store import DATASET, read_run
 from tests.faults.batches import BEGUN, Silent, cheap_work, drive, request_for
 
@@ -113,3 +117,37 @@ def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert {result.status for result in read_run(tmp_path / "out").results} == {"resolved"}
+
+
+def longest_added(patch: str) -> str:
+    return max((line[1:].strip() for line in patch.splitlines() if line[:1] == "+" and line[:2] != "++"), key=len)
+
+
+def test_eval_when_the_agent_looks_for_the_answer_then_neither_fix_nor_hidden_tests_nor_a_future_is_there(
+    tmp_path: Path,
+) -> None:
+    row = next(one for one in read_instances(ROWS) if one.instance_id == "smallbugs__leap")
+    (tmp_path / "rows.jsonl").write_text(row.model_dump_json(by_alias=True) + "\n")
+    fixed, hidden = longest_added(row.patch), longest_added(row.test_patch)
+    places = "/workspace /tmp /ostro /opt/env /etc /home /var"
+    looks = [
+        f"grep -rIlF -- {shlex.quote(fixed)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
+        f"grep -rIlF -- {shlex.quote(hidden)} {places} 2>/dev/null | grep -v /ostro/state/command; echo searched",
+        "git log --all --oneline | wc -l; git log --all --reflog --oneline | wc -l; git tag | wc -l",
+    ]
+    turns = [{"calls": [{"name": "bash", "arguments": {"command": look}}]} for look in looks]
+    turns.append({"calls": [{"name": "submit", "arguments": {"summary": "Nothing was found.", "give_up": True}}]})
+    with ScriptedEndpoint(turns) as endpoint:
+        done = ostro(
+            "eval", "--tasks", tmp_path / "rows.jsonl", "--out", tmp_path / "out", "--sandbox", "local",
+            "--endpoint", endpoint.url, "--model", endpoint.model, "--price", "0,0", home=tmp_path / "home",
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    log = tmp_path / "out" / "instances" / "smallbugs__leap" / "run" / "trajectory.jsonl"
+    observed = [event.text for event in read_events(log) if isinstance(event, Observed)]
+    assert [text.splitlines()[0] for text in observed[:2]] == ["searched", "searched"]
+    assert observed[2].split()[:3] == ["1", "1", "0"], "one commit, as it was checked out, and no tag"
+    asked = json.dumps([request.body for request in endpoint.requests])
+    assert row.problem_statement.splitlines()[0] in json.loads(asked)[0]["messages"][1]["content"]
+    assert row.test_patch.splitlines()[0] not in asked

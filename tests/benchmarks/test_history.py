@@ -75,7 +75,7 @@ def look(box: Sandbox, ids: list[str]) -> None:
     objects = "git cat-file --batch-all-objects --batch-check='%(objectname)'"
     assert box.run(f"{objects} | xargs -n1 git cat-file -p | grep -c {SECRET}").output.text().strip() == "0"
     pattern = SECRET.replace("future", "[f]uture")  # the command itself lies in the sandbox, too
-    searched = f"grep -rlI {pattern} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev 2>/dev/null"
+    searched = f"grep -rlI {pattern} / --exclude-dir={{proc,sys,dev,usr}} 2>/dev/null"
     assert box.run(searched, timeout_s=600).output.text() == ""
 
 

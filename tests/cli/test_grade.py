@@ -48,7 +48,7 @@ def test_grade_when_one_of_two_is_right_then_rate_table_and_folder_say_so(
     told = capsys.readouterr()
     document: dict[str, Any] = json.loads(told.out)
     assert list(document) == [
-        "schema", "run", "total", "resolved", "rate", "interval", "endings", "cost_usd", "instances",
+        "schema", "run", "total", "resolved", "rate", "final", "interval", "endings", "cost_usd", "instances",
     ]  # fmt: skip
     assert (document["total"], document["resolved"], document["rate"]) == (2, 1, 0.5)
     assert document["endings"] == {"empty_patch": 1, "resolved": 1}
@@ -69,7 +69,7 @@ def test_grade_when_an_environment_cannot_be_made_then_it_is_infrastructure(
     assert ostro("grade", *flags) == 5
     told = capsys.readouterr()
     assert "exit code 3" in told.err
-    assert "not final" in told.out
+    assert told.out.startswith("Not final: 1 failed")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ that Python opens itself go through `_pyio`, which calls `os.write` for every on
 
 from __future__ import annotations
 
-import _pyio
 import builtins
 import errno
+import importlib
 import io
 import os
 import stat
@@ -78,7 +78,7 @@ class Failing:
         elif kind == "spawn":
             sys.addaudithook(self._on_spawn)
         elif kind == "write":
-            builtins.open = io.open = _pyio.open  # type: ignore[assignment]
+            builtins.open = io.open = importlib.import_module("_pyio").open
             os.write = self._wrapped(os.write, is_file)
         else:
             for name in ("fsync", "fdatasync") if kind == "fsync" else ("rename", "replace"):

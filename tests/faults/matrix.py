@@ -19,6 +19,7 @@ Verdict = Literal["pass", "fail", "not run", "missing"]
 
 _NAMED = re.compile(r"test((?:_[a-z]\d\d)+)(?=_|$)")
 _PARAMETER = re.compile(r"\b[A-Z]\d\d\b")
+_KIND = re.compile(r"[\[-](bubblewrap|unshare|docker|dash|busybox|none)\b")
 
 
 def rows() -> dict[str, str]:
@@ -61,6 +62,15 @@ class Matrix:
             return "fail"
         return "pass" if "passed" in outcomes else "not run"
 
+    def kinds(self, row: str) -> str:
+        """Name the kinds of sandbox that the row's tests ran in; one in which a test failed has a mark."""
+        ended: dict[str, set[str]] = defaultdict(set)
+        for nodeid in self._tests[row]:
+            if found := _KIND.search(nodeid):
+                ended[found[1]].add(self._ended.get(nodeid, "skipped"))
+        ran = {kind: outcomes for kind, outcomes in ended.items() if outcomes & {"passed", "failed"}}
+        return " ".join(f"{kind}!" if "failed" in ran[kind] else kind for kind in sorted(ran))
+
     def missing(self) -> list[str]:
         """Return the rows without a test."""
         return [row for row in rows() if not self._tests[row]]
@@ -69,7 +79,11 @@ class Matrix:
         """Return the table."""
         titles = rows()
         width = max(map(len, titles.values()))
-        return [f"{row}  {titles[row]:{width}}  {self.verdict(row):8} {len(self._tests[row]):4}" for row in titles]
+        cells = ((row, titles[row], self.verdict(row), len(self._tests[row]), self.kinds(row)) for row in titles)
+        return [
+            f"{row}  {title:{width}}  {verdict:8} {count:4}  {kinds}".rstrip()
+            for row, title, verdict, count, kinds in cells
+        ]
 
 
 _MATRIX = pytest.StashKey[Matrix]()
@@ -104,6 +118,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    terminalreporter.section("fault matrix: id, fault, verdict, tests")
+    terminalreporter.section("fault matrix: id, fault, verdict, tests, kinds of sandbox")
     for line in config.stash[_MATRIX].lines():
         terminalreporter.write_line(line)

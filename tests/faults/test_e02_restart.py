@@ -29,7 +29,10 @@ pytestmark = [
 
 
 class OwnEngine:
-    """A second dockerd beside the machine's: its own data, sockets and containerd, no network."""
+    """A second dockerd beside the machine's: its own data, sockets, containerd and network namespace.
+
+    The namespace is not for show: with `--bridge=none` an engine removes the docker0 that it finds, whoever made it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.address = f"unix://{folder}/sock"
@@ -38,9 +41,10 @@ class OwnEngine:
 
     def start(self) -> None:
         places = [f"--{name}={self._folder}/{name}" for name in ("data-root", "exec-root", "pidfile")]
-        argv = ["dockerd", *places, "-H", self.address, "--bridge=none", "--iptables=false", "--ip-masq=false"]
+        nothing_of_the_host = ["--bridge=none", "--iptables=false", "--ip-masq=false", "--ip-forward=false"]
+        argv = ["unshare", "--net", "dockerd", *places, "-H", self.address, *nothing_of_the_host]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*argv, "--ip-forward=false"], stdout=log, stderr=log)
+            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
         deadline = time.monotonic() + START_S
         while subprocess.run(["docker", "-H", self.address, "info"], capture_output=True, check=False).returncode:
             assert self._process.poll() is None, (self._folder / "log").read_text()[-2000:]

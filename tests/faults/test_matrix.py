@@ -65,3 +65,14 @@ def test_matrix_when_printed_then_each_verdict_and_a_missing_row_fails(tmp_path:
         "A08": "missing 0",
     }
     assert done.returncode == 1
+
+
+def test_kinds_when_tests_ran_in_sandboxes_then_named_and_a_failure_marked() -> None:
+    matrix = Matrix()
+    ended = {"test_x01_a[docker-x]": "passed", "test_x01_b[docker]": "failed", "test_x01_a[bubblewrap]": "passed",
+             "test_x01_a[dash]": "skipped"}  # fmt: skip
+    matrix.add(f"t.py::{name}" for name in ended)
+    for name, outcome in ended.items():
+        matrix.ended(f"t.py::{name}", outcome)
+    assert matrix.kinds("X01") == "bubblewrap docker!"
+    assert matrix.kinds("X02") == ""

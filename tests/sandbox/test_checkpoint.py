@@ -225,7 +225,7 @@ def test_checkpoint_when_the_host_cannot_take_it_is_an_error(one_sandbox: Attach
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SandboxError) as failed:
         one_sandbox.checkpoint(tmp_path / "file" / "folder")
-    assert failed.value.kind == "disk_full"
+    assert failed.value.kind == "storage"
 
 
 def test_digest_of_an_archive_when_only_times_differ_is_the_same(tmp_path: Path) -> None:

@@ -403,9 +403,9 @@ def test_store_when_deleting_what_is_not_there_then_a_usage_error(tmp_path: Path
     assert caught.value.kind == "usage"
 
 
-def test_store_when_the_home_cannot_be_written_then_disk_full_with_a_mend(tmp_path: Path) -> None:
+def test_store_when_the_home_cannot_be_written_then_a_storage_error_with_a_mend(tmp_path: Path) -> None:
     (tmp_path / "environments").write_text("a file is in the way")
     with pytest.raises(SandboxError) as caught, EnvironmentStore(tmp_path).locked("k"):
         pass
-    assert caught.value.kind == "disk_full"
+    assert caught.value.kind == "storage"
     assert "OSTRO_HOME" in caught.value.mend

@@ -1,0 +1,57 @@
+"""`ostro regrade`: judge the patches of an evaluation again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+
+from ostro.cli.conclusion import conclude
+from ostro.cli.grade import image_option, only_option, place_of, sandbox_option, timeout_option, workers_option
+from ostro.cli.options import examples, output_option
+
+
+@click.command(
+    epilog=examples(
+        "ostro regrade runs/a",
+        "ostro regrade runs/a --only django__django-16873 --timeout 3600",
+    )
+)
+@click.argument("run", type=click.Path(path_type=Path))
+@only_option
+@sandbox_option
+@image_option
+@workers_option
+@timeout_option
+@click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
+@output_option
+def command(
+    run: Path,
+    only: tuple[str, ...],
+    sandbox: str,
+    base_image: str,
+    workers: int,
+    timeout: float,
+    fail_under: float | None,
+    output: str,
+) -> int:
+    """Grade the patches of the evaluation in folder RUN again; no agent runs, nothing is spent.
+
+    Each verdict that changed is named. The reports are written anew. Exit codes as of `ostro grade`.
+    """
+    from ostro.agent.record.lock import RunLock
+    from ostro.benchmarks.harness import write_result
+    from ostro.benchmarks.regrading import gradable, regrade, rows_of
+    from ostro.benchmarks.store import read_run
+
+    with RunLock(run):
+        found = read_run(run)
+        rows, results = rows_of(found), gradable(found, only)
+        place = place_of(sandbox if sandbox != "auto" else found.manifest.sandbox or sandbox, base_image, run, timeout)
+        with ThreadPoolExecutor(workers, thread_name_prefix="ostro-regrade") as pool:
+            for one in pool.map(lambda result: regrade(found, result, rows[result.instance_id], place), results):
+                write_result(run, one.after)
+                if one.changed:
+                    click.echo(f"{one.after.instance_id}: {one.before.status} -> {one.after.status}", err=True)
+        return conclude(read_run(run), output, fail_under=fail_under)

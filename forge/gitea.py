@@ -1,0 +1,161 @@
+"""One repository on Gitea or Forgejo: GitHub's API with other words in some places. Shapes: docs.gitea.com/api."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ostro.forge.api import Api
+from ostro.forge.github import checked_api
+from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
+from ostro.forge.marker import read_marker
+from ostro.forge.protocol import FailedCheck, Issue, IssueRef, Note, Pull
+from ostro.forge.writers import comments_of_writers
+
+DRAFT = "WIP: "
+"""Gitea's default prefix of a draft, and Forgejo's."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _User(_Wire):
+    login: str = ""
+
+
+class _Issue(_Wire):
+    number: int
+    title: str
+    body: str | None = None
+    html_url: str = ""
+    user: _User = _User()
+
+
+class _Comment(_Wire):
+    id: int
+    body: str | None = None
+    user: _User | None = None
+    html_url: str = ""
+
+
+class _Label(_Wire):
+    id: int = 0
+    name: str = ""
+
+
+class _TimelineEntry(_Wire):
+    type: str = ""
+    body: str = ""
+    label: _Label | None = None
+    user: _User | None = None
+
+
+class _Status(_Wire):
+    context: str = ""
+    status: str = ""
+    description: str | None = None
+
+
+class _Labels(_Wire):
+    labels: list[_Label] = Field(default_factory=list[_Label])
+
+
+def gitea_api(url: str, token: str, *, wait: Callable[[float], None] = time.sleep) -> Api:
+    """Return the API of a Gitea or Forgejo; `url` ends with /api/v1.
+
+    Raises:
+        IssueError: it is no https URL.
+    """
+    return Api(checked_api(url), {"Authorization": f"token {token}"} if token else {}, wait=wait)
+
+
+class GiteaRepository(GitHubRepository):
+    """Implements `ostro.forge.protocol.Forge`; what is not here is as on GitHub."""
+
+    closing = "Fixes"
+    job_login = "gitea-actions"
+    page_parameter = "limit"
+    page_size = 50
+    """Gitea's own limit, where its administrator has not set another."""
+
+    def noreply(self, login: str, user_id: int) -> str:  # noqa: ARG002  # GitHub needs it
+        """Return the address that Gitea knows somebody by without telling their own."""
+        return f"{login}@noreply.{self.host}"
+
+    def get_issue(self, ref: IssueRef) -> Issue:
+        """Return the issue with the comments of people who can write, without pictures."""
+        found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
+        return Issue(
+            title=found.title,
+            body=found.body or "",
+            source=ref.url,
+            url=found.html_url or ref.url,
+            number=found.number,
+            author=found.user.login,
+            comments=comments_of_writers(self, self.notes(ref.number)),
+        )
+
+    def who_labelled(self, number: int, label: str) -> str:
+        """Return who put the label on last; in the timeline the text `1` says that it was added."""
+        last = ""
+        for entry in self.pages(_TimelineEntry, f"{self.root}/issues/{number}/timeline?"):
+            if entry.type == "label" and entry.body == "1" and entry.label is not None and entry.label.name == label:
+                last = entry.user.login if entry.user is not None else ""
+        return last
+
+    def pulls_of(self, branch: str) -> tuple[Pull, ...]:
+        """Return the pull requests of a branch, newest first; the list cannot be asked for one branch."""
+        every = self.listed_pulls(f"{self.root}/pulls?state=all&sort=recentupdate")
+        return tuple(sorted((p for p in every if p.from_here and p.head_branch == branch), key=lambda p: -p.number))
+
+    def create_pull(self, *, branch: str, base: str, title: str, body: str) -> Pull:
+        """Open a draft: here that is a matter of the title."""
+        wanted: dict[str, JsonValue] = {"title": DRAFT + title, "body": body, "head": branch, "base": base}
+        return self.made_pull(self.api.send("POST", f"{self.root}/pulls", wanted))
+
+    def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:  # noqa: ARG002  # one row of numbers
+        """Return the comments, oldest first."""
+        return tuple(map(self._note, self.api.read_list(_Comment, f"{self.root}/issues/{number}/comments")))
+
+    def create_note(self, number: int, body: str) -> Note:
+        """Comment."""
+        answer = self.api.send("POST", f"{self.root}/issues/{number}/comments", {"body": body})
+        return self._note(self.api.shaped(_Comment, answer))
+
+    def update_note(self, number: int, note: int, body: str) -> Note:  # noqa: ARG002  # GitLab needs it
+        """Change a comment."""
+        answer = self.api.send("PATCH", f"{self.root}/issues/comments/{note}", {"body": body})
+        return self._note(self.api.shaped(_Comment, answer))
+
+    def add_label(self, number: int, label: str) -> None:
+        """Add a label, which is made first where there is none: Gitea makes none by itself."""
+        known = list(self.pages(_Label, f"{self.root}/labels?"))
+        found = next((entry for entry in known if entry.name == label), None)
+        if found is None:
+            made = self.api.send("POST", f"{self.root}/labels", {"name": label, "color": "#5319e7"})
+            found = self.api.shaped(_Label, made)
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [found.id]})
+
+    def remove_label(self, number: int, label: str) -> None:
+        """Take a label off, by its number."""
+        for entry in self.api.read(_Labels, f"{self.root}/issues/{number}").labels:
+            if entry.name == label:
+                self.api.send("DELETE", f"{self.root}/issues/{number}/labels/{entry.id}")
+
+    def failed_checks(self, commit: str) -> tuple[FailedCheck, ...]:
+        """Return the statuses of a commit that say failure or error."""
+        found = self.pages(_Status, f"{self.root}/commits/{quote(commit)}/statuses?")
+        return tuple(
+            FailedCheck(entry.context, (entry.description or "")[:SUMMARY_CHARS])
+            for entry in found
+            if entry.status in ("failure", "error")
+        )
+
+    def _note(self, found: _Comment) -> Note:
+        author, body = (found.user or _User()).login, found.body or ""
+        trusted = read_marker(body) is not None and (author == self.job_login or self.may_write(author))
+        return Note(found.id, author, trusted, body, found.html_url)

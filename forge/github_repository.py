@@ -1,0 +1,325 @@
+"""One repository on GitHub or GitHub Enterprise behind the `Forge` protocol. Shapes: docs.github.com/en/rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ostro.agent.errors import ForgeError
+from ostro.forge.api import Api
+from ostro.forge.fetch import Fetched
+from ostro.forge.github import API_VERSION, PAGE, PUBLIC_API, GitHub, checked_api
+from ostro.forge.protocol import (
+    TRUSTED_ASSOCIATIONS,
+    FailedCheck,
+    Issue,
+    IssueRef,
+    IssueState,
+    Note,
+    Pull,
+)
+from ostro.sandbox.remote import Remote
+
+MAX_PAGES = 10
+"""A thousand comments or events; what lies behind them is not looked at."""
+
+WRITING = frozenset({"owner", "admin", "maintain", "write"})
+FAILED = frozenset({"failure", "timed_out", "startup_failure"})
+SUMMARY_CHARS = 2000
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _User(_Wire):
+    login: str = ""
+    type: str = "User"
+
+
+class _Permission(_Wire):
+    permission: str = "none"
+    role_name: str = ""
+
+
+class _Label(_Wire):
+    name: str = ""
+
+
+class _Issue(_Wire):
+    number: int
+    title: str
+    state: str = "open"
+    locked: bool = False
+    is_locked: bool = False  # Gitea's word
+    assignees: list[_User] | None = None
+    labels: list[_Label] = Field(default_factory=list[_Label])
+    pull_request: dict[str, object] | None = None
+
+
+class _Event(_Wire):
+    event: str = ""
+    actor: _User | None = None
+    label: _Label | None = None
+
+
+class _Comment(_Wire):
+    id: int
+    body: str | None = None
+    user: _User | None = None
+    author_association: str = ""
+    html_url: str = ""
+
+
+class _Repository(_Wire):
+    full_name: str
+    default_branch: str = "main"
+
+
+class _Side(_Wire):
+    ref: str
+    sha: str = ""
+    repo: _Repository | None = None
+
+
+class _Pull(_Wire):
+    number: int
+    title: str
+    body: str | None = None
+    state: str = "open"
+    draft: bool = False
+    merged_at: str | None = None
+    merged: bool = False
+    html_url: str = ""
+    user: _User | None = None
+    head: _Side
+    base: _Side
+
+
+class _Output(_Wire):
+    title: str | None = None
+    summary: str | None = None
+
+
+class _Check(_Wire):
+    name: str
+    conclusion: str | None = None
+    output: _Output = _Output()
+
+
+class _Checks(_Wire):
+    check_runs: list[_Check]
+
+
+_Entry = TypeVar("_Entry", bound=BaseModel)
+
+
+def github_api(url: str, token: str, *, wait: Callable[[float], None] = time.sleep) -> Api:
+    """Return the API of github.com or of an Enterprise server.
+
+    Raises:
+        IssueError: it is no https URL.
+    """
+    headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    return Api(checked_api(url), headers, wait=wait)
+
+
+class GitHubRepository:
+    """Implements `ostro.forge.protocol.Forge`.
+
+    Args:
+        repository: owner/name.
+        token: of the job, a user or an app; what may be done with it is the forge's to say.
+        api_url: root of the REST API.
+        server_url: of the web pages, and of git.
+        api: closed by whoever made it; with the same URL and token.
+    """
+
+    closing = "Fixes"
+    pull_sign = "#"
+    page_parameter = "per_page"
+    page_size = PAGE
+    job_login = "github-actions[bot]"
+
+    def __init__(self, repository: str, token: str, api: Api, *, server_url: str = "https://github.com") -> None:
+        self.repository = repository
+        self.remote = Remote(f"{server_url.rstrip('/')}/{repository}.git", token)
+        self.api = api
+        self.root = f"/repos/{repository}"
+        self.host = urlsplit(server_url).netloc
+        self.known: dict[str, bool] = {}
+        self._issues = GitHub(api_url=api.url or PUBLIC_API, token=token)
+
+    def default_branch(self) -> str:
+        """Return its short name."""
+        return self.api.read(_Repository, self.root).default_branch
+
+    def may_write(self, login: str) -> bool:
+        """Ask for the permission, once for each person."""
+        if login not in self.known:
+            path = f"{self.root}/collaborators/{quote(login, safe='')}/permission"
+            try:
+                found = self.api.read(_Permission, path)
+                self.known[login] = bool(WRITING & {found.permission, found.role_name})
+            except ForgeError as error:
+                if error.forge_kind != "missing":
+                    raise
+                self.known[login] = False
+        return self.known[login]
+
+    def noreply(self, login: str, user_id: int) -> str:
+        """Return the address that GitHub knows somebody by without telling their own."""
+        return f"{user_id}+{login}@users.noreply.{self.host}"
+
+    def get_issue(self, ref: IssueRef) -> Issue:
+        """Return the issue with its comments, without pictures."""
+        return self._issues.get_issue(ref)
+
+    def issue_ref(self, number: int) -> IssueRef:
+        """Return the full name of an issue."""
+        owner, _, name = self.repository.partition("/")
+        return IssueRef(self.host, owner, name, number)
+
+    def issue_state(self, number: int) -> IssueState:
+        """Return what decides whether it is worked on."""
+        found = self.api.read(_Issue, f"{self.root}/issues/{number}")
+        return IssueState(
+            number=found.number,
+            title=found.title,
+            open=found.state == "open",
+            locked=found.locked or found.is_locked,
+            is_pull=found.pull_request is not None,
+            assignees=tuple(user.login for user in found.assignees or ()),
+            labels=tuple(label.name for label in found.labels),
+        )
+
+    def labelled(self, label: str) -> tuple[int, ...]:
+        """Return the open issues with a label, oldest first."""
+        path = f"{self.root}/issues?state=open&direction=asc&labels={quote(label, safe='')}"
+        return tuple(entry.number for entry in self.pages(_Issue, path) if entry.pull_request is None)
+
+    def who_labelled(self, number: int, label: str) -> str:
+        """Return who put the label on last."""
+        last = ""
+        for event in self.pages(_Event, f"{self.root}/issues/{number}/events?"):
+            if event.event == "labeled" and event.label is not None and event.label.name == label:
+                last = event.actor.login if event.actor is not None else ""
+        return last
+
+    def pull(self, number: int) -> Pull:
+        """Return one pull request."""
+        return _seen(self.api.read(_Pull, f"{self.root}/pulls/{number}"))
+
+    def pulls_of(self, branch: str) -> tuple[Pull, ...]:
+        """Return the pull requests of a branch, newest first."""
+        owner = self.repository.partition("/")[0]
+        path = f"{self.root}/pulls?state=all&head={quote(f'{owner}:{branch}', safe='')}"
+        return tuple(sorted((p for p in self.listed_pulls(path) if p.from_here), key=lambda p: -p.number))
+
+    def listed_pulls(self, path: str) -> Iterator[Pull]:
+        """Yield the pull requests of a list."""
+        yield from map(_seen, self.pages(_Pull, path))
+
+    def made_pull(self, answer: Fetched) -> Pull:
+        """Return the pull request that an answer holds."""
+        return _seen(self.api.shaped(_Pull, answer))
+
+    def create_pull(self, *, branch: str, base: str, title: str, body: str) -> Pull:
+        """Open a draft, or an ordinary one where the plan has no drafts."""
+        wanted: dict[str, JsonValue] = {"title": title, "body": body, "head": branch, "base": base, "draft": True}
+        try:
+            answer = self.api.send("POST", f"{self.root}/pulls", wanted)
+        except ForgeError as error:
+            if error.forge_kind != "invalid" or "raft pull request" not in str(error):
+                raise
+            # Private repositories of a free plan have no drafts.
+            answer = self.api.send("POST", f"{self.root}/pulls", {**wanted, "draft": False})
+        return self.made_pull(answer)
+
+    def update_pull(self, number: int, *, title: str, body: str) -> Pull:
+        """Change its texts."""
+        answer = self.api.send("PATCH", f"{self.root}/pulls/{number}", {"title": title, "body": body})
+        return self.made_pull(answer)
+
+    def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:  # noqa: ARG002  # one row of numbers
+        """Return the comments, oldest first."""
+        return tuple(map(_note, self.pages(_Comment, f"{self.root}/issues/{number}/comments?")))
+
+    def create_note(self, number: int, body: str) -> Note:
+        """Comment."""
+        answer = self.api.send("POST", f"{self.root}/issues/{number}/comments", {"body": body})
+        return _note(self.api.shaped(_Comment, answer))
+
+    def update_note(self, number: int, note: int, body: str) -> Note:  # noqa: ARG002  # other forges need it
+        """Change a comment."""
+        answer = self.api.send("PATCH", f"{self.root}/issues/comments/{note}", {"body": body})
+        return _note(self.api.shaped(_Comment, answer))
+
+    def label_pull(self, number: int, label: str) -> None:
+        """Add a label; a pull request is an issue as well."""
+        self.add_label(number, label)
+
+    def add_label(self, number: int, label: str) -> None:
+        """Add a label; GitHub makes one that does not exist."""
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [label]})
+
+    def remove_label(self, number: int, label: str) -> None:
+        """Take a label off."""
+        try:
+            self.api.send("DELETE", f"{self.root}/issues/{number}/labels/{quote(label, safe='')}")
+        except ForgeError as error:
+            if error.forge_kind != "missing":
+                raise
+
+    def failed_checks(self, commit: str) -> tuple[FailedCheck, ...]:
+        """Return the check runs that failed."""
+        found = self.api.read(_Checks, f"{self.root}/commits/{quote(commit)}/check-runs?per_page={PAGE}")
+        return tuple(
+            FailedCheck(run.name, (run.output.summary or run.output.title or "")[:SUMMARY_CHARS])
+            for run in found.check_runs
+            if run.conclusion in FAILED
+        )
+
+    def pages(self, entry: type[_Entry], path: str) -> Iterator[_Entry]:
+        """Yield the entries of a list, page by page; `path` ends with a question mark or a parameter."""
+        for page in range(1, MAX_PAGES + 1):
+            asked = f"{path}&{self.page_parameter}={self.page_size}&page={page}".replace("?&", "?")
+            found = self.api.read_list(entry, asked)
+            yield from found
+            if len(found) < self.page_size:
+                return
+
+
+def _seen(found: _Pull) -> Pull:
+    here = found.base.repo.full_name if found.base.repo is not None else ""
+    return Pull(
+        number=found.number,
+        url=found.html_url,
+        title=found.title,
+        body=found.body or "",
+        author=found.user.login if found.user else "",
+        head_branch=found.head.ref,
+        head_commit=found.head.sha,
+        base_branch=found.base.ref,
+        from_here=found.head.repo is not None and found.head.repo.full_name == here,
+        open=found.state == "open",
+        merged=found.merged_at is not None or found.merged,
+        draft=found.draft,
+    )
+
+
+def _note(found: _Comment) -> Note:
+    author = found.user or _User()
+    return Note(
+        id=found.id,
+        author=author.login,
+        trusted=author.type == "Bot" or found.author_association in TRUSTED_ASSOCIATIONS,
+        body=found.body or "",
+        url=found.html_url,
+    )

@@ -1,0 +1,70 @@
+"""What a CI job shows and hands on: step summary, annotations, outputs. The formats are those of GitHub Actions."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from ostro.agent.errors import StorageError
+
+SUMMARY_BYTES = 1024 * 1024
+"""GitHub drops a larger step summary as a whole."""
+MOST_ANNOTATIONS = 10
+"""GitHub shows ten of a kind for each step."""
+MESSAGE_CHARS = 4000
+_CUT = "\n\n_[... cut: a step summary ends at 1 MiB ...]_\n"
+
+Level = Literal["error", "warning", "notice"]
+
+
+def annotation(level: Level, message: str, *, title: str = "") -> str:
+    """Return the workflow command of an annotation; nothing in its texts can end it or begin another."""
+    text = message[:MESSAGE_CHARS].replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    head = title[:200].replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    head = head.replace(":", "%3A").replace(",", "%2C")
+    return f"::{level} title={head}::{text}" if head else f"::{level}::{text}"
+
+
+def inert_log_line(text: str) -> str:
+    """Return a line of somebody else's for a job's log: it cannot be a workflow command."""
+    shown = text.replace("\r", " ")
+    return shown.replace("::", ":\u200b:").replace("##[", "#\u200b#[")
+
+
+def write_summary(path: Path | None, text: str) -> None:
+    """Write the step summary, cut to what GitHub takes.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    if path is None:
+        return
+    data = text.encode("utf-8", "replace")
+    if len(data) > SUMMARY_BYTES:
+        data = data[: SUMMARY_BYTES - len(_CUT.encode())].decode("utf-8", "ignore").encode() + _CUT.encode()
+    _write(path, data, mode="wb")
+
+
+def write_outputs(path: Path | None, outputs: Mapping[str, str]) -> None:
+    """Add the step's outputs; a value with line breaks gets a delimiter that nobody can guess.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    if path is None:
+        return
+    lines: list[str] = []
+    for name, value in outputs.items():
+        delimiter = f"end-{secrets.token_hex(16)}"
+        lines.append(f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
+    _write(path, "".join(lines).encode("utf-8", "replace"), mode="ab")
+
+
+def _write(path: Path, data: bytes, *, mode: Literal["wb", "ab"]) -> None:
+    try:
+        with path.open(mode) as file:
+            file.write(data)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error

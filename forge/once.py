@@ -1,0 +1,57 @@
+"""Make a comment or a pull request exactly once: look, create, and look again where no answer came.
+
+A forge has no key that makes a request idempotent. So what is made carries a marker, and is looked for before each try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ostro.agent.errors import ForgeError
+from ostro.forge.job import own_note
+from ostro.forge.protocol import Forge, Note, Pull
+
+TRIES = 4
+
+Thing = TypeVar("Thing")
+
+
+def ensure_note(forge: Forge, issue: int, body: str) -> Note:
+    """Let our comment on an issue say `body`.
+
+    Raises:
+        ForgeError: the forge refuses or does not answer.
+    """
+    found = _once(lambda: own_note(forge.notes(issue), issue), lambda: forge.create_note(issue, body))
+    return found if found.body.replace("\r\n", "\n") == body else forge.update_note(issue, found.id, body)
+
+
+def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) -> Pull:
+    """Let an open pull request of a branch say `body`; a title that is there stays, a person may have changed it.
+
+    Raises:
+        ForgeError: the forge refuses or does not answer.
+    """
+    found = _once(
+        lambda: next((pull for pull in forge.pulls_of(branch) if pull.open), None),
+        lambda: forge.create_pull(branch=branch, base=base, title=title, body=body),
+    )
+    same = found.body.replace("\r\n", "\n").rstrip() == body.rstrip()
+    return found if same else forge.update_pull(found.number, title=found.title, body=body)
+
+
+def _once(look: Callable[[], Thing | None], make: Callable[[], Thing]) -> Thing:
+    for attempt in range(1, TRIES + 1):
+        found = look()
+        if found is not None:
+            return found
+        try:
+            return make()
+        except ForgeError as error:
+            # `invalid` may say that it exists by now: looking tells.
+            if error.forge_kind not in ("lost", "invalid", "conflict") or attempt == TRIES:
+                raise
+            if error.forge_kind != "lost" and look() is None:
+                raise
+    raise AssertionError("the last try returns or raises")

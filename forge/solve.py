@@ -1,0 +1,287 @@
+"""The first job: fetch the repository, read the issue, let the agent work, and write patch and evidence.
+
+cli/pr -> job.decide -> solve -> evidence.write_evidence. Its token needs to read only; it reaches git through the
+environment of one process (sandbox/remote.py) and nothing that runs in the sandbox. Nothing on the forge is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ostro.agent.attempt import outcome_of_error
+from ostro.agent.config_sources import Configuration, load
+from ostro.agent.errors import Interrupted, OstroError, UsageError
+from ostro.agent.outcome import Ending, Outcome, RunReport
+from ostro.agent.record.events import Called, Event
+from ostro.agent.record.trajectory import TrajectoryError, read_events
+from ostro.agent.request import REPORT_FILE, REQUEST_FILE
+from ostro.agent.resume import resume
+from ostro.agent.session import Listener, RunRequest, run
+from ostro.agent.task import Task
+from ostro.forge.event import is_bot
+from ostro.forge.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
+from ostro.forge.issue import to_task, with_pictures
+from ostro.forge.job import Assignment, Job
+from ostro.forge.marker import read_marker
+from ostro.forge.proposal import propose
+from ostro.forge.protocol import Comment, FailedCheck, Forge
+from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.remote import check_out
+
+HISTORY_COMMITS = 200
+TRAJECTORY = "trajectory.jsonl"
+TAIL_STEPS = 25
+LINE_CHARS = 200
+SHOWN_CHECKS = 10
+
+
+@dataclass(frozen=True)
+class Solving:
+    """What the front end gives: flags, where the files go, and who is told.
+
+    Attributes:
+        flags: settings of the command line.
+        out: the output folder.
+        listener: told every event of the trajectory.
+        say: told what takes time.
+    """
+
+    flags: Mapping[str, Any]
+    out: Path
+    listener: Listener | None
+    say: Callable[[str], None]
+
+
+def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> Evidence:
+    """Work on the issue and write `patch`, `evidence.json` and `trajectory.jsonl` into the output folder.
+
+    The same order is not worked on twice: its evidence is taken as it is, and a run that was cut off is gone on with.
+
+    Raises:
+        ForgeError: the forge refuses or does not answer.
+        RepositoryError: the repository cannot be fetched.
+        UsageError: the configuration cannot be used; it is for the maintainer of the workflow.
+        Interrupted, KeyboardInterrupt: the job is to stop.
+    """
+    order = job.order_digest(assignment.issue.number)
+    done = _earlier(solving.out, order)
+    if done is not None:
+        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already")
+        return done
+    if assignment.order.command == "stop":
+        evidence = _evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
+        solving.out.mkdir(parents=True, exist_ok=True)
+        write_evidence(solving.out, evidence, b"")
+        return evidence
+    work = _work_folder(solving.out, order)
+    base = _checked_out(forge, assignment, work / "repository", solving)
+    found = load(work / "repository", solving.flags)
+    if found.settings.sandbox == "none":
+        raise UsageError("--sandbox none keeps nothing from the job's token", mend="Use docker, local or auto.")
+    task = _read_task(forge, assignment, _own_host(job))
+    report, outcome = _run(work, task, found, solving)
+    if report is not None and report.outcome is Ending.INTERRUPTED:
+        raise Interrupted("the run was interrupted; the same command goes on with it")
+    evidence, patch = _gathered(_evidence(job, assignment, order, base_commit=base), report, outcome, task, found)
+    log = work / "run" / TRAJECTORY
+    if log.exists():
+        evidence = _with(evidence, {"tail": _tail(log)})
+        shutil.copyfile(log, solving.out / TRAJECTORY)
+    write_evidence(solving.out, evidence, patch)
+    return evidence
+
+
+def _earlier(out: Path, order: str) -> Evidence | None:
+    try:
+        evidence, _ = read_evidence(out)
+    except UsageError:
+        return None
+    return evidence if evidence.order == order else None
+
+
+def _work_folder(out: Path, order: str) -> Path:
+    """Return the folder of an order; what another order left is removed."""
+    work = out / "work"
+    mark = work / "order"
+    if not mark.exists() or mark.read_text("ascii") != order:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        mark.write_text(order, "ascii")
+    return work
+
+
+def _any_base(assignment: Assignment) -> str:
+    return assignment.pull.head_commit if assignment.pull else "0" * 40
+
+
+def _checked_out(forge: Forge, assignment: Assignment, folder: Path, solving: Solving) -> str:
+    """Fetch the base once an order; a fetch that was cut off is made again."""
+    mark = folder.with_suffix(".commit")
+    if mark.exists():
+        return mark.read_text("ascii")
+    shutil.rmtree(folder, ignore_errors=True)
+    branch = assignment.branch if assignment.follow_up else assignment.base_branch
+    solving.say(f"fetching {branch} of {forge.repository}")
+    commit = check_out(forge.remote, folder, branch, depth=HISTORY_COMMITS)
+    mark.write_text(commit, "ascii")
+    return commit
+
+
+def _own_host(job: Job) -> frozenset[str]:
+    from urllib.parse import urlsplit
+
+    host = urlsplit(job.api_url).hostname or ""
+    return frozenset() if host == "api.github.com" else frozenset({host})
+
+
+def _read_task(forge: Forge, assignment: Assignment, private_hosts: frozenset[str]) -> Task:
+    """Read the issue: its body, the comments of people who can write, the wishes of the order, failed checks."""
+    issue = forge.get_issue(forge.issue_ref(assignment.issue.number))
+    comments = [entry for entry in issue.comments if _is_wanted(forge, entry)]
+    if assignment.follow_up and assignment.pull is not None:
+        notes = forge.notes(assignment.pull.number, of_pull=True)
+        said = (Comment(note.author, "WRITER", note.body) for note in notes if not is_bot(note.author))
+        comments += [entry for entry in said if _is_wanted(forge, entry)]
+    extra = _extra(assignment, forge.failed_checks(assignment.order.failed_commit) if _for_checks(assignment) else ())
+    wanted = replace(issue, comments=(*comments, *extra))
+    return to_task(with_pictures(wanted, private_hosts=private_hosts))
+
+
+def _for_checks(assignment: Assignment) -> bool:
+    return assignment.order.trigger == "checks"
+
+
+def _is_wanted(forge: Forge, comment: Comment) -> bool:
+    return read_marker(comment.body) is None and forge.may_write(comment.author)
+
+
+def _extra(assignment: Assignment, checks: tuple[FailedCheck, ...]) -> tuple[Comment, ...]:
+    """Return what this run is about beyond the issue, as the newest comment."""
+    parts: list[str] = []
+    if assignment.follow_up and assignment.pull is not None:
+        parts.append("An earlier change for this issue is in the repository already, as a draft under review.")
+    if checks:
+        lines = [f"- {check.name}: {check.summary}" for check in checks[:SHOWN_CHECKS]]
+        parts.append("\n".join(["These checks of the draft fail:", *lines]))
+    if assignment.order.wishes:
+        parts.append(f"Wishes for this run:\n\n{assignment.order.wishes}")
+    return (Comment(assignment.actor, "WRITER", "\n\n".join(parts)),) if parts else ()
+
+
+def _run(work: Path, task: Task, found: Configuration, solving: Solving) -> tuple[RunReport | None, Outcome | None]:
+    """Run the agent, or go on with a run that was cut off; a failure before the first attempt is an outcome too."""
+    folder = work / "run"
+    try:
+        earlier = _report(folder)
+        if earlier is not None and not earlier.outcome.resumable:
+            return earlier, None
+        if (folder / REQUEST_FILE).exists():
+            return resume(folder, {}, solving.listener, solving.say), None
+        request = RunRequest(
+            repository=work / "repository",
+            task=task,
+            settings=found.settings,
+            out=folder,
+            test_source="flag" if found.origins["test"] == "--test" else "config",
+            warnings=found.warnings,
+        )
+        return run(request, solving.listener, solving.say), None
+    except Interrupted:
+        raise
+    except (OstroError, SandboxError) as error:
+        return None, outcome_of_error(error)
+
+
+def _report(folder: Path) -> RunReport | None:
+    try:
+        return RunReport.model_validate_json((folder / REPORT_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _evidence(job: Job, assignment: Assignment, order: str, *, base_commit: str, kind: Any = "run") -> Evidence:
+    return Evidence(
+        kind=kind,
+        repository=job.repository,
+        issue=assignment.issue.number,
+        order=order,
+        trigger=f"{assignment.order.trigger}: {assignment.order.command}",
+        actor=assignment.actor,
+        actor_id=assignment.order.actor_id,
+        rounds=assignment.rounds,
+        base_branch=assignment.base_branch,
+        base_commit=base_commit,
+        follow_up=assignment.follow_up,
+        pull=assignment.pull.number if assignment.pull else None,
+        branch=assignment.branch,
+        run_url=job.run_url,
+        finished_at=int(time.time()),
+    )
+
+
+def _gathered(
+    evidence: Evidence, report: RunReport | None, outcome: Outcome | None, task: Task, found: Configuration
+) -> tuple[Evidence, bytes]:
+    """Fill the evidence from the run's report."""
+    if report is None:
+        assert outcome is not None
+        changes: dict[str, Any] = {"outcome": outcome.ending, "reason": outcome.reason[:4000], "error": outcome.error}
+        return _with(evidence, changes), b""
+    patch = Path(report.patch).read_bytes() if report.patch and report.branch else b""
+    proposal, cost = (
+        propose(task, patch, report.reason, found.settings) if patch and report.exit_code == 0 else (None, 0.0)
+    )
+    changes = {
+        "run_id": _run_id(Path(report.run)),
+        "model": report.model[:500],
+        "outcome": report.outcome,
+        "reason": report.reason[:4000],
+        "error": report.error,
+        "proposal": proposal,
+        "tests": report.tests,
+        "security": report.security[:200],
+        "warnings": report.warnings[:200],
+        "files_changed": report.files_changed[:5000],
+        "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
+        "cost_usd": round(report.cost_usd + cost, 6),
+        "cost_source": report.cost_source,
+        "tokens": report.tokens,
+        "steps": report.steps,
+        "seconds": report.seconds,
+        "sandbox": report.sandbox[:500],
+    }
+    return _with(evidence, changes), patch
+
+
+def _with(evidence: Evidence, changes: Mapping[str, Any]) -> Evidence:
+    """Return the evidence with changes, validated: `model_copy` would take anything."""
+    return Evidence.model_validate(evidence.model_dump() | dict(changes))
+
+
+def _run_id(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / REQUEST_FILE).read_text("utf-8"))["run_id"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _tail(log: Path) -> tuple[str, ...]:
+    try:
+        return tuple(_line(event) for event in read_events(log) if isinstance(event, Called))[-TAIL_STEPS:]
+    except TrajectoryError:
+        return ()
+
+
+def _line(event: Event) -> str:
+    assert isinstance(event, Called)
+    told = " ".join(json.dumps(value, ensure_ascii=False) for value in event.call.arguments.values())
+    return f"{event.turn}. {event.call.name} {' '.join(told.split())}"[:LINE_CHARS]
