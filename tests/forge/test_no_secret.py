@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 from pathlib import Path
 
 from tests.driving import FIX, SUBMIT, bash
@@ -50,8 +51,10 @@ def forge_state(job: CiJob) -> bytes:
     kept = [repr(repository.issues), repr(repository.comments), repr(repository.pulls), repr(repository.labels)]
     kept += [json.dumps(asked.body, ensure_ascii=False) for asked in job.forge.requests if asked.path.startswith("/api")]
     kept += [asked.path + "?" + asked.query for asked in job.forge.requests]
-    kept += [repository.git("cat-file", "--batch", "--batch-all-objects", "--unordered")]
-    return "\n".join(kept).encode("utf-8", "surrogateescape")
+    objects = subprocess.run(
+        ["git", "cat-file", "--batch", "--batch-all-objects"], cwd=repository.git_dir, check=True, capture_output=True
+    )
+    return "\n".join(kept).encode() + objects.stdout
 
 
 def test_pr_when_it_runs_whole_then_no_byte_of_a_secret_is_left_anywhere(tmp_path: Path) -> None:
