@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ostro.forge.api import Api
+from ostro.forge.event import JOB_USERS
 from ostro.forge.github import checked_api
 from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
 from ostro.forge.marker import read_marker
@@ -157,5 +158,5 @@ class GiteaRepository(GitHubRepository):
 
     def _note(self, found: _Comment) -> Note:
         author, body = (found.user or _User()).login, found.body or ""
-        trusted = read_marker(body) is not None and (author == self.job_login or self.may_write(author))
+        trusted = read_marker(body) is not None and (author in JOB_USERS or self.may_write(author))
         return Note(found.id, author, trusted, body, found.html_url)

@@ -64,6 +64,7 @@ class _Note(_Wire):
     body: str = ""
     author: _User = _User()
     system: bool = False
+    internal: bool = False
 
 
 class _LabelName(_Wire):
@@ -228,10 +229,10 @@ class GitLabProject:
         return _pull(self._api.shaped(_Merge, answer))
 
     def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:
-        """Return the comments, oldest first; what GitLab notes by itself is none."""
+        """Return the comments, oldest first; what GitLab notes by itself is none, what is for members only is left."""
         kind = "merge_requests" if of_pull else "issues"
         path = f"{self._root}/{kind}/{number}/notes?sort=asc&order_by=created_at"
-        return tuple(self._note(entry) for entry in self._pages(_Note, path) if not entry.system)
+        return tuple(self._note(entry) for entry in self._pages(_Note, path) if not (entry.system or entry.internal))
 
     def create_note(self, number: int, body: str) -> Note:
         """Comment."""

@@ -250,3 +250,17 @@ def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
         (comment,) = seat.repository.comments
         assert comment.author == LOGINS[kind]
         assert f"Draft {seat.forge.pull_sign}" in comment.body
+
+
+def test_gitlab_when_a_comment_is_internal_then_no_model_is_shown_it(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.comment("the customer is called X", "bob")
+        seat.repository.comments[0].internal = True
+        assert seat.forge.get_issue(seat.forge.issue_ref(1)).comments == ()
+
+
+def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: Path) -> None:
+    with seated("gitea", tmp_path) as seat:
+        seat.comment(MARKER, "forgejo-actions")
+        assert own_note(seat.forge.notes(1), 1) is not None
+        assert seat.forge.may_write("forgejo-actions") is False
