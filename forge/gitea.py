@@ -90,6 +90,7 @@ class GiteaRepository(GitHubRepository):
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
+        comments, told = comments_of_writers(self, ref.number)
         return Issue(
             title=found.title,
             body=found.body or "",
@@ -97,7 +98,8 @@ class GiteaRepository(GitHubRepository):
             url=found.html_url or ref.url,
             number=found.number,
             author=found.user.login,
-            comments=comments_of_writers(self, self.notes(ref.number)),
+            comments=comments,
+            warnings=told,
         )
 
     def who_labelled(self, number: int, label: str) -> str:

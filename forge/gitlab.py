@@ -161,6 +161,7 @@ class GitLabProject:
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self._api.read(_Issue, f"{self._root}/issues/{ref.number}")
+        comments, told = comments_of_writers(self, ref.number)
         return Issue(
             title=found.title,
             body=found.description or "",
@@ -168,13 +169,14 @@ class GitLabProject:
             url=found.web_url or ref.url,
             number=found.iid,
             author=found.author.username,
-            comments=comments_of_writers(self, self.notes(ref.number)),
+            comments=comments,
+            warnings=told,
         )
 
     def issue_ref(self, number: int) -> IssueRef:
         """Return the full name of an issue."""
         owner, _, name = self.repository.rpartition("/")
-        return IssueRef(self._host, owner, name, number)
+        return IssueRef(self._host, owner, name, number, kind="gitlab")
 
     def issue_state(self, number: int) -> IssueState:
         """Return what decides whether it is worked on."""

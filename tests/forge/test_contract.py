@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ostro.agent.errors import ForgeError
+
+from ostro.agent.errors import ForgeError, IssueError
 from ostro.agent.outcome import Ending, TestedPatch, TestRun
 from ostro.agent.record.redact import Redactor
 from ostro.forge.api import Api
 from ostro.forge.evidence import Evidence, Proposal
 from ostro.forge.gitea import GiteaRepository, gitea_api
+from ostro.forge.github import issue_ref
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.gitlab import GitLabProject, gitlab_api
-from ostro.forge.job import ForgeKind, Job, own_note, own_pulls
-from ostro.forge.protocol import Forge
+from ostro.forge.issue import read_issue
+from ostro.forge.job import Job, own_note, own_pulls
+from ostro.forge.protocol import Forge, ForgeKind
 from ostro.forge.publish import Publication, forge_policy, publish
-
 from tests.driving import make_repository
 from tests.forge.conftest import PATCH
 from tests.forge.fake import FakeForge, Fault
@@ -229,7 +231,11 @@ def test_forge_when_something_is_missing_or_refused_then_the_error_says_which(se
     assert "a-wrong-token" not in str(refused.value)
 
 
-LOST = {"github": ("/pulls$", "/comments$"), "gitlab": ("/merge_requests$", "/notes$"), "gitea": ("/pulls$", "/comments$")}
+LOST = {
+    "github": ("/pulls$", "/comments$"),
+    "gitlab": ("/merge_requests$", "/notes$"),
+    "gitea": ("/pulls$", "/comments$"),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -264,3 +270,55 @@ def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: 
         seat.comment(MARKER, "forgejo-actions")
         assert own_note(seat.forge.notes(1), 1) is not None
         assert seat.forge.may_write("forgejo-actions") is False
+
+
+WEB = {"github": "/acme/widget/issues/1", "gitlab": "/acme/widget/-/issues/1", "gitea": "/acme/widget/issues/1"}
+
+
+def reading(seat: Seat, token: str) -> dict[str, str]:
+    """What a user sets to read issues of a forge of their own."""
+    if seat.kind == "gitlab":
+        return {"CI_SERVER_URL": seat.fake.url, "GITLAB_TOKEN": token}
+    return {"OSTRO_GITHUB_API": seat.api.url, "GITHUB_TOKEN": token}
+
+
+def test_read_issue_when_given_an_address_of_any_forge_then_issue_and_writers_comments_come(seat: Seat) -> None:
+    seat.comment("I can write", "bob")
+    seat.comment("I cannot", "mallory")
+    issue = read_issue(seat.fake.url + WEB[seat.kind], env=reading(seat, TOKEN))
+    assert (issue.title, issue.body, issue.number) == ("total() is one too high", "It gives 4.", 1)
+    assert [entry.author for entry in issue.comments] == ["bob"]
+
+
+def test_read_issue_when_the_address_is_of_another_host_then_no_token_goes_there(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        read_issue(seat.fake.url + WEB["gitlab"], env={"GITLAB_TOKEN": TOKEN, "GITHUB_TOKEN": TOKEN})
+        assert seat.fake.requests
+        assert not [asked for asked in seat.fake.requests if TOKEN in str(asked.headers)]
+
+
+@pytest.mark.parametrize(
+    ("url", "owner", "name"),
+    [
+        ("https://gitlab.com/group/sub/name/-/issues/7", "group/sub", "name"),
+        ("https://gitlab.example.org:8443/g/n/-/work_items/7#note_3", "g", "n"),
+        ("https://gitlab.com/g/n/issues/7", "g", "n"),
+    ],
+)
+def test_issue_ref_when_given_an_address_of_gitlab_then_group_and_number(url: str, owner: str, name: str) -> None:
+    ref = issue_ref(url, origin_url=None)
+    assert ref is not None
+    assert (ref.kind, ref.owner, ref.repository, ref.number) == ("gitlab", owner, name, 7)
+
+
+def test_read_issue_when_nobody_knows_the_host_then_no_other_forge_is_asked_instead() -> None:
+    with pytest.raises(IssueError, match=r"whose API git\.example\.org speaks") as caught:
+        read_issue("https://git.example.org/o/r/issues/7", env={})
+    assert "https://git.example.org/api/v3" in caught.value.mend
+
+
+@pytest.mark.parametrize("origin", ["git@gitlab.com:g/sub/n.git", "https://gitlab.com/g/sub/n.git"])
+def test_issue_ref_when_the_origin_is_on_gitlab_then_a_number_is_one_of_its_issues(origin: str) -> None:
+    ref = issue_ref("7", origin_url=origin)
+    assert ref is not None
+    assert (ref.url, ref.kind) == ("https://gitlab.com/g/sub/n/-/issues/7", "gitlab")
