@@ -10,14 +10,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from ostro.agent.errors import UsageError
 from ostro.forge.event import EVENTS, GITLAB, MAX_EVENT_BYTES, Order, Skip, is_bot, issue_of_branch, read_event
 from ostro.forge.marker import Marker, read_marker
-from ostro.forge.protocol import Forge, IssueState, Note, Pull
+from ostro.forge.protocol import Forge, ForgeKind, IssueState, Note, Pull
 
-ForgeKind = Literal["github", "gitlab", "gitea"]
 LABEL = "ostro"
 MAX_ROUNDS = 2
 """So many runs may failed checks start before a person is to look: one that cannot pass would start them forever."""

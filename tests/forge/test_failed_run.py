@@ -31,15 +31,12 @@ def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp
         assert f"Class: `{outcome}`" in comment
         assert f"**Next step:** {mend}" in comment
         assert "/ostro retry" in comment
-        assert "/actions/runs/77" in comment
         assert job.outputs["outcome"] == outcome
         assert "ostro-failed" in job.issue.labels
         assert job.repository.pulls == {}
-        salvaged = [branch for branch in job.repository.branches() if branch != "main"]
-        if outcome != "cost_limit":  # the first answer used it up, so nothing was done
-            assert salvaged == ["ostro/issue-1-salvage"]
-            assert "`ostro/issue-1-salvage`" in comment
-            assert job.repository.git("show", "ostro/issue-1-salvage:price.py").endswith("return sum(prices)")
+        assert job.repository.branches() == ["main", "ostro/issue-1-salvage"]
+        assert "`ostro/issue-1-salvage`" in comment
+        assert job.repository.git("show", "ostro/issue-1-salvage:price.py").endswith("return sum(prices)")
         assert "::error" not in done.stdout
 
 

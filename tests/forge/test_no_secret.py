@@ -1,10 +1,11 @@
-"""Over a whole `ostro pr`, no byte of a token or key is anywhere but where it must be: the headers of its own requests."""
+"""Over a whole `ostro pr`, no byte of a token or key is anywhere but in the headers of its own requests."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import subprocess
 from pathlib import Path
 
 from tests.driving import FIX, SUBMIT, bash
@@ -19,10 +20,8 @@ SPY = (
 
 def shapes(secret: str) -> list[bytes]:
     """A secret as it is, and in every alignment of base64, with git's user before it."""
-    found = [secret.encode()]
-    for lead in ("", "x", "xx", "x-access-token:"):
-        found.append(base64.b64encode((lead + secret).encode())[8:-8])
-    return found
+    leads = ("", "x", "xx", "x-access-token:")
+    return [secret.encode(), *(base64.b64encode((lead + secret).encode())[8:-8] for lead in leads)]
 
 
 FORMS = [form for secret in (READ_TOKEN, WRITE_TOKEN, MODEL_KEY) for form in shapes(secret)]
@@ -48,10 +47,14 @@ def forge_state(job: CiJob) -> bytes:
     """Everything that the forge keeps, every object of its git and every API body among it."""
     repository = job.repository
     kept = [repr(repository.issues), repr(repository.comments), repr(repository.pulls), repr(repository.labels)]
-    kept += [json.dumps(asked.body, ensure_ascii=False) for asked in job.forge.requests if asked.path.startswith("/api")]
+    kept += [
+        json.dumps(asked.body, ensure_ascii=False) for asked in job.forge.requests if asked.path.startswith("/api")
+    ]
     kept += [asked.path + "?" + asked.query for asked in job.forge.requests]
-    kept += [repository.git("cat-file", "--batch", "--batch-all-objects", "--unordered")]
-    return "\n".join(kept).encode("utf-8", "surrogateescape")
+    objects = subprocess.run(
+        ["git", "cat-file", "--batch", "--batch-all-objects"], cwd=repository.git_dir, check=True, capture_output=True
+    )
+    return "\n".join(kept).encode() + objects.stdout
 
 
 def test_pr_when_it_runs_whole_then_no_byte_of_a_secret_is_left_anywhere(tmp_path: Path) -> None:

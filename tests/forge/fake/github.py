@@ -59,26 +59,32 @@ class View:
 
 
 Handler = Callable[[View], tuple[int, Any]]
-ROUTES: list[tuple[str, str, re.Pattern[str], Handler]] = []
+Routes = list[tuple[str, str, re.Pattern[str], Handler]]
+ROUTES: Routes = []
 
 
-def route(method: str, template: str) -> Callable[[Handler], Handler]:
+def route(method: str, template: str, routes: Routes = ROUTES) -> Callable[[Handler], Handler]:
     pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
     def add(handler: Handler) -> Handler:
-        ROUTES.append((method, template, pattern, handler))
+        routes.append((method, template, pattern, handler))
         return handler
 
     return add
 
 
 def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
-    """Find the route and answer; what nobody knows is a 404."""
+    """Answer as GitHub does."""
     if ask.refused:
         return Answer(401, {"message": "Bad credentials"})
     if ask.method == "GET" and ask.path == "/user":
         return _user(world, ask)
-    for method, template, pattern, handler in ROUTES:
+    return answer_of(ROUTES, world, ask, base_url=base_url)
+
+
+def answer_of(routes: Routes, world: World, ask: Ask, *, base_url: str) -> Answer:
+    """Find the route and answer; what nobody knows is a 404."""
+    for method, template, pattern, handler in routes:
         match = pattern.fullmatch(ask.path)
         if method != ask.method or match is None:
             continue

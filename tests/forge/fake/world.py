@@ -31,10 +31,13 @@ class Token:
 
 @dataclass
 class Comment:
+    """A comment; GitLab's internal ones are shown to members only."""
+
     id: int
     issue: int
     author: str
     body: str
+    internal: bool = False
 
 
 @dataclass

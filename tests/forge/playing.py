@@ -1,0 +1,79 @@
+"""Play the steps of action.yml as a runner does: inputs, expressions, variables, files and outputs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.forge.ci_job import CiJob, Event
+
+ROOT = Path(__file__).parent.parent.parent
+_EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a step of a workflow that uses the action left."""
+
+    code: int
+    log: str
+    outputs: dict[str, str]
+
+
+def action() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+    return loaded
+
+
+def workflow(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "ci" / name).read_text("utf-8"))
+    return loaded
+
+
+def play(job: CiJob, event: Event, inputs: Mapping[str, str], *, token: str) -> Played:
+    """Run the action's steps for an event; Ostro is installed already, as it is at the second use in a job."""
+    described = action()
+    unknown = set(inputs) - set(described["inputs"])
+    assert not unknown, unknown
+    values = {f"inputs.{name}": str(about.get("default", "")) for name, about in described["inputs"].items()}
+    values |= {f"inputs.{name}": value for name, value in inputs.items()}
+    values |= {"inputs.token": token, "github.action_path": str(ROOT)}
+    temp = job.folder / "runner-temp"
+    _install(temp)
+    (job.folder / "job" / "outputs").unlink(missing_ok=True)
+    log, code = "", 0
+    for step in described["runs"]["steps"]:
+        assert "${{" not in step["run"]
+        environment = job.environment(event, "", {"RUNNER_TEMP": str(temp)})
+        own = {name: _EXPRESSION.sub(lambda match: values[match[1]], text) for name, text in step["env"].items()}
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            env={**environment, **own},
+            cwd=job.folder / "job",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        log, code = log + done.stdout + done.stderr, done.returncode
+        if code:
+            break
+    return Played(code, log, job.outputs)
+
+
+def _install(temp: Path) -> None:
+    program = temp / "ostro" / "bin" / "ostro"
+    if program.exists():
+        return
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT / "typings"}" exec "{sys.executable}" -m ostro.cli.main "$@"\n', "utf-8"
+    )
+    program.chmod(0o755)
