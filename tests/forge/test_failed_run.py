@@ -14,15 +14,16 @@ BUSY = bash("echo again; sleep 0.1")
 
 FAILURES: dict[str, tuple[tuple[Turn, ...], dict[str, str], str, str]] = {
     "model error": ((FIX, REFUSED), {}, "model_error", "Check the model's key"),
-    "step limit": ((FIX, BUSY), {"steps": "2"}, "step_limit", "Raise the limit (`OSTRO_STEPS`)"),
-    "budget": ((FIX, BUSY), {"price": "100000,100000", "budget": "0.01"}, "cost_limit", "Raise the budget"),
+    "step limit": ((FIX, BUSY), {"OSTRO_STEPS": "2"}, "step_limit", "Raise the limit (`OSTRO_STEPS`)"),
+    "budget": ((FIX, BUSY), {"OSTRO_PRICE": "100000,100000", "OSTRO_BUDGET": "0.01"}, "cost_limit", "Raise the budget"),
 }
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp_path: Path) -> None:
     turns, settings, outcome, mend = FAILURES[name]
-    with ci_job(tmp_path, turns, **settings) as job:
+    with ci_job(tmp_path, turns) as job:
+        job.settings |= settings
         event = job.labelled()
         done = job.run("pr", event=event)
 

@@ -189,5 +189,6 @@ def _comment(view: View, entry: Comment) -> Json:
 
 def _pull(view: View, pull: Pull) -> Json:
     parts = {**view.parts, "pull_number": str(pull.number)}
+    found: Json
     _, found = github.get_pull(View(view.world, view.repository, view.ask, view.base_url, parts))
     return found

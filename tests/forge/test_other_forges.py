@@ -1,0 +1,192 @@
+"""`ostro pr` on GitLab, as docs/ci/gitlab.yml runs it, and on Gitea: from an event to the draft, and hostile ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, SECRETS, WRITE_TOKEN, CiJob, ci_job
+from tests.forge.fake.world import Pull
+from tests.forge.playing import install, workflow
+
+READER, WRITER = "project_7_bot_0a1b2c", "project_7_bot_3d4e5f"
+
+
+def on_gitlab(job: CiJob) -> None:
+    """Give the tokens to users of a project, as GitLab makes them."""
+    world = job.forge.world
+    for token, login, write in ((READ_TOKEN, READER, False), (WRITE_TOKEN, WRITER, True)):
+        world.add_user(login)
+        world.add_token(token, login, write=write)
+        job.repository.permissions[login] = "write" if write else "read"
+
+
+def variables(job: CiJob, payload: Mapping[str, Any] | None, more: Mapping[str, str]) -> dict[str, str]:
+    """What GitLab gives to every job of the pipeline."""
+    kept = {key: value for key, value in job.environment(None, "", {}).items() if not key.startswith("GITHUB_")}
+    found = {
+        **kept,
+        "PATH": f"{install(job.folder / 'installed')}:{kept['PATH']}",
+        "GITLAB_CI": "true",
+        "CI_SERVER_URL": job.forge.url,
+        "CI_API_V4_URL": f"{job.forge.url}/api/v4",
+        "CI_PROJECT_PATH": job.repository.full_name,
+        "CI_JOB_URL": f"{job.forge.url}/acme/widget/-/jobs/9",
+        "CI_PIPELINE_SOURCE": "trigger",
+        "OSTRO_READ_TOKEN": READ_TOKEN,
+        "OSTRO_WRITE_TOKEN": WRITE_TOKEN,
+        **more,
+    }
+    if payload is not None:
+        path = job.folder / "job" / "payload.json"
+        path.write_text(json.dumps(payload), "utf-8")
+        found["TRIGGER_PAYLOAD"] = str(path)
+    return found
+
+
+def play_pipeline(job: CiJob, payload: Mapping[str, Any] | None, **more: str) -> str:
+    """Run the scripts of both jobs one after the other; return their log."""
+    described, log = workflow("gitlab.yml"), ""
+    for name in ("ostro solve", "ostro publish"):
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", "\n".join(described[name]["script"])],
+            env=variables(job, payload, more),
+            cwd=job.folder / "job",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        log += done.stdout + done.stderr
+        assert done.returncode == 0, log
+    return log
+
+
+def person(job: CiJob, login: str) -> dict[str, Any]:
+    return {"id": job.forge.world.add_user(login).id, "username": login}
+
+
+def webhook(job: CiJob, kind: str, by: str, **more: Any) -> dict[str, Any]:
+    project = {"path_with_namespace": job.repository.full_name}
+    return {"object_kind": kind, "user": person(job, by), "project": project, **more}
+
+
+def labelled(job: CiJob, *, by: str = "alice") -> dict[str, Any]:
+    job.forge.world.add_label(job.repository, 1, "ostro", actor=by)
+    label = {"id": 3, "title": "ostro"}
+    about = {"iid": 1, "action": "update", "state": "opened", "title": job.issue.title}
+    return webhook(
+        job,
+        "issue",
+        by,
+        object_attributes=about,
+        labels=[label],
+        changes={"labels": {"previous": [], "current": [label]}},
+    )
+
+
+def commented(job: CiJob, note: str, *, by: str = "alice", **on: Any) -> dict[str, Any]:
+    about = {"note": note, "noteable_type": "Issue", "action": "create"}
+    return webhook(job, "note", by, object_attributes=about, **(on or {"issue": {"iid": 1}}))
+
+
+def of_fork(job: CiJob) -> dict[str, Any]:
+    about = job.forge.world.add_issue(job.repository, "evil", author="mallory")
+    job.repository.pulls[about.number] = Pull(about.number, "ostro/issue-1", "main", True, "mallory/widget")
+    source, target = ({"path_with_namespace": name} for name in ("mallory/widget", "acme/widget"))
+    return commented(
+        job,
+        "/ostro fix",
+        merge_request={"iid": 1, "source_branch": "ostro/issue-1", "source": source, "target": target},
+    )
+
+
+def check_draft(job: CiJob) -> None:
+    (number,) = job.repository.pulls
+    about = job.repository.issues[number]
+    assert job.repository.branches() == ["main", "ostro/issue-1"]
+    assert job.repository.git("show", "ostro/issue-1:price.py").endswith("return sum(prices)")
+    assert about.title.startswith("Draft: fix: ")
+    assert "Closes #1" in about.body
+    assert about.labels == ["ostro-draft"]
+    (comment,) = job.comments()
+    assert "raft !1" in comment
+
+
+def test_gitlab_when_the_issue_is_labelled_then_the_pipeline_ends_with_one_draft(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        on_gitlab(job)
+        log = play_pipeline(job, labelled(job))
+        check_draft(job)
+        assert "draft !1" in log
+        by_reader = [asked for asked in job.forge.writes() if asked.login == READER]
+        assert by_reader == []
+        kept = b"".join(path.read_bytes() for path in job.out.rglob("*") if path.is_file())
+        texts = "".join([log, *(entry.body for entry in job.repository.comments), job.repository.issues[2].body])
+        sent = repr([asked.body for asked in job.endpoint.requests])
+        assert [secret for secret in (*SECRETS, MODEL_KEY) if secret.encode() in kept + (texts + sent).encode()] == []
+
+
+@pytest.mark.slow
+def test_gitlab_when_every_trigger_is_played_then_there_is_still_one_draft(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        on_gitlab(job)
+        job.forge.world.add_label(job.repository, 1, "ostro")
+        play_pipeline(job, None, CI_PIPELINE_SOURCE="schedule", OSTRO_SCHEDULE="1")
+        check_draft(job)
+        play_pipeline(job, commented(job, "/ostro retry"))
+        check_draft(job)
+        play_pipeline(job, None, CI_PIPELINE_SOURCE="web", OSTRO_ISSUE="1", GITLAB_USER_LOGIN="alice")
+        check_draft(job)
+
+
+HOSTILE: dict[str, tuple[Any, str]] = {
+    "outsider's label": (lambda job: labelled(job, by="mallory"), "mallory has no write permission"),
+    "outsider's comment": (lambda job: commented(job, "/ostro fix", by="mallory"), "mallory has no write permission"),
+    "access token's comment": (lambda job: commented(job, "/ostro fix", by=WRITER), "is a bot"),
+    "quoted command": (lambda job: commented(job, "> /ostro fix"), "begins with no command"),
+    "fork": (of_fork, "comes from a fork"),
+    "push": (lambda job: webhook(job, "push", "alice"), "starts nothing"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_gitlab_when_the_webhook_is_hostile_then_it_is_skipped_in_one_line(name: str, tmp_path: Path) -> None:
+    from ostro.forge.event import Skip
+    from ostro.forge.job import decide, read_job
+    from ostro.forge.open import open_forge
+
+    arrange, said = HOSTILE[name]
+    with ci_job(tmp_path) as job:
+        on_gitlab(job)
+        (job.folder / "job").mkdir(exist_ok=True)
+        found = read_job(variables(job, arrange(job), {"OSTRO_FORGE_TOKEN": READ_TOKEN}))
+        with open_forge(found) as forge:
+            skipped = decide(found, forge)
+        assert isinstance(skipped, Skip)
+        assert said in skipped.reason
+        assert "\n" not in skipped.reason
+        assert job.forge.writes() == []
+
+
+def test_gitea_when_the_issue_is_labelled_then_a_draft_stands_there(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        job.forge.world.add_user("gitea-actions", "Bot")
+        job.forge.world.add_token(WRITE_TOKEN, "gitea-actions")
+        job.repository.permissions["gitea-actions"] = "write"
+        name, payload = job.labelled()
+        about = {"number": 1, "labels": [{"id": 3, "name": "ostro"}]}
+        event = (name, {**payload, "action": "label_updated", "issue": about})
+        for _ in range(2):
+            done = job.run("pr", event=event, GITHUB_API_URL=f"{job.forge.url}/api/v1")
+            assert done.returncode == 0, done.stdout + done.stderr
+            (pull,) = job.repository.pulls.values()
+            assert pull.draft
+            assert job.repository.issues[2].title.startswith("WIP: fix: ")
+            assert job.repository.branches() == ["main", "ostro/issue-1"]
+            assert len(job.comments()) == 1
