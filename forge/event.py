@@ -20,6 +20,8 @@ Trigger = Literal["label", "comment", "review", "checks", "dispatch", "schedule"
 
 MAX_EVENT_BYTES = 25 * 1024 * 1024  # the most that GitHub delivers
 WISHES_CHARS = 16_000
+JOB_USERS = frozenset({"gitea-actions", "forgejo-actions"})
+"""Who the token of a job speaks for on Gitea and on Forgejo."""
 
 _COMMAND = re.compile(r"/ostro[ \t]+(?P<verb>fix|retry|stop)(?![\w-])[ \t]*(?P<wishes>.*)", re.DOTALL)
 _TOKEN_USER = re.compile(r"(?:project|group)_[0-9]+_bot(?:_[0-9a-f]+)?")
@@ -168,8 +170,8 @@ def issue_of_branch(branch: str) -> int | None:
 
 
 def is_bot(login: str) -> bool:
-    """Whether a login is one of a bot: an app of GitHub, the jobs of Gitea, an access token of GitLab."""
-    return login.endswith("[bot]") or login == "gitea-actions" or _TOKEN_USER.fullmatch(login) is not None
+    """Whether a login is one of a bot: an app of GitHub, the jobs of Gitea or Forgejo, an access token of GitLab."""
+    return login.endswith("[bot]") or login in JOB_USERS or _TOKEN_USER.fullmatch(login) is not None
 
 
 def _labelled(event: _Event, label: str) -> Order | Skip:

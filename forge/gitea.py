@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from ostro.forge.api import Api
+from ostro.forge.event import JOB_USERS
 from ostro.forge.github import checked_api
 from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
 from ostro.forge.marker import read_marker
@@ -89,6 +90,7 @@ class GiteaRepository(GitHubRepository):
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
+        comments, told = comments_of_writers(self, ref.number)
         return Issue(
             title=found.title,
             body=found.body or "",
@@ -96,7 +98,8 @@ class GiteaRepository(GitHubRepository):
             url=found.html_url or ref.url,
             number=found.number,
             author=found.user.login,
-            comments=comments_of_writers(self, self.notes(ref.number)),
+            comments=comments,
+            warnings=told,
         )
 
     def who_labelled(self, number: int, label: str) -> str:
@@ -157,5 +160,5 @@ class GiteaRepository(GitHubRepository):
 
     def _note(self, found: _Comment) -> Note:
         author, body = (found.user or _User()).login, found.body or ""
-        trusted = read_marker(body) is not None and (author == self.job_login or self.may_write(author))
+        trusted = read_marker(body) is not None and (author in JOB_USERS or self.may_write(author))
         return Note(found.id, author, trusted, body, found.html_url)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, model_va
 
 from ostro.agent.errors import IssueError
 from ostro.forge.fetch import Fetched, fetch
-from ostro.forge.protocol import TRUSTED_ASSOCIATIONS, Comment, Issue, IssueLimits, IssueRef
+from ostro.forge.protocol import TRUSTED_ASSOCIATIONS, Comment, ForgeKind, Issue, IssueLimits, IssueRef
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,9 +29,13 @@ ANSWER_BYTES = 16 * 1024 * 1024  # a page of comments of 64 KiB each, as JSON
 
 _NAME = r"(?!\.{1,2}(?:[/#]|\Z))[A-Za-z0-9_.-]+"
 _ISSUE_PATH = re.compile(rf"/(?P<owner>{_NAME})/(?P<repo>{_NAME})/(?P<kind>issues|pull)/(?P<number>[0-9]{{1,18}})/?")
+_GITLAB_PATH = re.compile(
+    rf"/(?P<owner>{_NAME}(?:/{_NAME})*)/(?P<repo>{_NAME})/-/(?:issues|work_items)/(?P<number>[0-9]{{1,18}})/?"
+)
 _SHORT = re.compile(rf"(?P<owner>{_NAME})/(?P<repo>{_NAME})#(?P<number>[0-9]{{1,18}})")
-_SCP_LIKE = re.compile(rf"[\w.-]+@(?P<host>[\w.-]+):/?(?P<owner>{_NAME})/(?P<repo>{_NAME}?)(\.git)?/?")
-_ORIGIN_PATH = re.compile(rf"/(?P<owner>{_NAME})/(?P<repo>{_NAME}?)(\.git)?/?")
+_GROUPS = rf"{_NAME}(?:/{_NAME})*"
+_SCP_LIKE = re.compile(rf"[\w.-]+@(?P<host>[\w.-]+):/?(?P<owner>{_GROUPS})/(?P<repo>{_NAME}?)(\.git)?/?")
+_ORIGIN_PATH = re.compile(rf"/(?P<owner>{_GROUPS})/(?P<repo>{_NAME}?)(\.git)?/?")
 
 
 class _Wire(BaseModel):
@@ -198,17 +202,22 @@ def issue_ref(text: str, *, origin_url: str | None) -> IssueRef | None:
     where = repository_of(origin_url or "")
     if where is None:
         raise IssueError(
-            f"issue {number}: the repository has no remote `origin` on GitHub to look it up in",
+            f"issue {number}: the repository has no remote `origin` on a forge to look it up in",
             mend="Give the issue's URL, or a file.",
         )
-    return IssueRef(*where, number=int(number))
+    return IssueRef(*where, number=int(number), kind=_kind_of(where[0]))
+
+
+def _kind_of(host: str) -> ForgeKind:
+    """Tell a GitLab by its name; a server with another name is known by the address of its issues."""
+    return "gitlab" if host.startswith("gitlab.") else "github"
 
 
 def repository_of(url: str) -> tuple[str, str, str] | None:
     """Return host, owner and name of the repository behind a remote's URL; None for a path or another form."""
     match = _SCP_LIKE.fullmatch(url)
     if match is not None:
-        return match["host"].lower(), match["owner"], match["repo"]
+        return _with_groups(match["host"].lower(), match["owner"], match["repo"])
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -217,7 +226,12 @@ def repository_of(url: str) -> tuple[str, str, str] | None:
     match = _ORIGIN_PATH.fullmatch(parts.path)
     if parts.scheme not in ("https", "http", "ssh", "git") or not host or match is None:
         return None
-    return "github.com" if host == "ssh.github.com" else host, match["owner"], match["repo"]
+    return _with_groups("github.com" if host == "ssh.github.com" else host, match["owner"], match["repo"])
+
+
+def _with_groups(host: str, owner: str, name: str) -> tuple[str, str, str] | None:
+    """Return the three, None for groups within groups, which GitLab alone has."""
+    return (host, owner, name) if "/" not in owner or _kind_of(host) == "gitlab" else None
 
 
 def _ref_of_url(url: str) -> IssueRef:
@@ -226,6 +240,10 @@ def _ref_of_url(url: str) -> IssueRef:
         host = parts.hostname or ""
     except ValueError as error:
         raise IssueError(f"{url} is not a valid URL: {error}") from error
+    elsewhere = _GITLAB_PATH.fullmatch(parts.path)
+    if elsewhere is not None and host:
+        where = parts.netloc.rpartition("@")[2].lower()
+        return IssueRef(where, elsewhere["owner"], elsewhere["repo"], int(elsewhere["number"]), kind="gitlab")
     match = _ISSUE_PATH.fullmatch(parts.path)
     if match is None or not host:
         raise IssueError(
@@ -233,7 +251,8 @@ def _ref_of_url(url: str) -> IssueRef:
         )
     if match["kind"] == "pull":
         raise IssueError(f"{url} is a pull request, not an issue", mend="Give the issue that it fixes.")
-    return IssueRef(host.removeprefix("www."), match["owner"], match["repo"], int(match["number"]))
+    host = host.removeprefix("www.")
+    return IssueRef(host, match["owner"], match["repo"], int(match["number"]), kind=_kind_of(host))
 
 
 def checked_api(url: str) -> str:

@@ -64,6 +64,7 @@ class _Note(_Wire):
     body: str = ""
     author: _User = _User()
     system: bool = False
+    internal: bool = False
 
 
 class _LabelName(_Wire):
@@ -160,6 +161,7 @@ class GitLabProject:
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self._api.read(_Issue, f"{self._root}/issues/{ref.number}")
+        comments, told = comments_of_writers(self, ref.number)
         return Issue(
             title=found.title,
             body=found.description or "",
@@ -167,13 +169,14 @@ class GitLabProject:
             url=found.web_url or ref.url,
             number=found.iid,
             author=found.author.username,
-            comments=comments_of_writers(self, self.notes(ref.number)),
+            comments=comments,
+            warnings=told,
         )
 
     def issue_ref(self, number: int) -> IssueRef:
         """Return the full name of an issue."""
         owner, _, name = self.repository.rpartition("/")
-        return IssueRef(self._host, owner, name, number)
+        return IssueRef(self._host, owner, name, number, kind="gitlab")
 
     def issue_state(self, number: int) -> IssueState:
         """Return what decides whether it is worked on."""
@@ -228,10 +231,10 @@ class GitLabProject:
         return _pull(self._api.shaped(_Merge, answer))
 
     def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:
-        """Return the comments, oldest first; what GitLab notes by itself is none."""
+        """Return the comments, oldest first; what GitLab notes by itself is none, what is for members only is left."""
         kind = "merge_requests" if of_pull else "issues"
         path = f"{self._root}/{kind}/{number}/notes?sort=asc&order_by=created_at"
-        return tuple(self._note(entry) for entry in self._pages(_Note, path) if not entry.system)
+        return tuple(self._note(entry) for entry in self._pages(_Note, path) if not (entry.system or entry.internal))
 
     def create_note(self, number: int, body: str) -> Note:
         """Comment."""

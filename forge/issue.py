@@ -11,18 +11,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from ostro.agent.errors import IssueError
 from ostro.agent.history import Image
 from ostro.agent.task import Task
-from ostro.agent.untrusted import sanitise
-from ostro.forge.github import PUBLIC_API, GitHub, issue_ref
+from ostro.agent.untrusted import MAX_BYTES, sanitise
+from ostro.forge.github import issue_ref
 from ostro.forge.images import fetch_images, image_urls
 from ostro.forge.protocol import Issue, IssueLimits
+from ostro.forge.reader import fetch_issue
 
 STDIN = "-"
 TITLE_CHARS = 120
+SEPARATOR = "\n\n---\n\n"
+CUT = "\n[... cut: the issue and its comments are too long ...]"
 
 _CONTROL = bytes(range(0x20)).translate(None, b"\t\n\r\f\x1b") + b"\x7f"
 _BINARY_STARTS = (b"%PDF-", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"PK\x03\x04", b"\x1f\x8b", b"\x7fELF")
@@ -39,28 +41,28 @@ def read_issue(
     """Read the issue that `source` names.
 
     Args:
-        source: a file's path, `-` for standard input, a GitHub URL, `owner/name#7`, or a number.
+        source: a file's path, `-` for standard input, the URL of an issue, `owner/name#7`, or a number.
         origin_url: URL of the repository's remote `origin`, for a bare number.
         stdin: where `-` reads from.
         limits: sizes and times.
-        env: OSTRO_GITHUB_API (or GITHUB_API_URL) and GITHUB_TOKEN (or GH_TOKEN); the process's own by default.
+        env: where the forge is and the token for it, see reader.py; the process's own by default.
 
     Raises:
+        ForgeError: GitLab or Gitea refuses or does not answer.
         IssueError: missing, empty, too large, not text, private, or not to be fetched; with the mend.
     """
     limits, env = limits or IssueLimits(), os.environ if env is None else env
-    api_url = env.get("OSTRO_GITHUB_API") or env.get("GITHUB_API_URL") or PUBLIC_API
+    private = frozenset[str]()
     ref = None if source == STDIN or _is_file(source) else issue_ref(source, origin_url=origin_url)
     if ref is not None:
-        token = env.get("GITHUB_TOKEN") or env.get("GH_TOKEN") or ""
-        issue = GitHub(api_url=api_url, token=token, limits=limits).get_issue(ref)
+        issue, private = fetch_issue(ref, env, limits)
     elif source != STDIN:
         issue = _of_bytes(_read_file(source, limits), source)
     elif stdin is not None:
         issue = _of_bytes(_read_stream(stdin, "standard input", limits), "stdin")
     else:
         raise IssueError("there is no standard input to read the issue from", mend="Give a file or a URL.")
-    return with_pictures(issue, limits, private_hosts=_own_hosts(api_url))
+    return with_pictures(issue, limits, private_hosts=private)
 
 
 def issue_from_text(text: str, *, source: str = "--task") -> Issue:
@@ -102,11 +104,32 @@ def to_task(issue: Issue) -> Task:
 
 
 def _with_comments(issue: Issue) -> str:
+    """Return body and comments as one text; where they are too long together, the longest are cut.
+
+    A stranger writes the body, people who can write to the repository the comments: it must not push them out.
+    """
+    if not issue.comments:
+        return issue.body
     parts = [issue.body]
     parts += [
         f"Comment by {comment.author} ({comment.association.lower()}):\n\n{comment.body}" for comment in issue.comments
     ]
-    return "\n\n---\n\n".join(part for part in parts if part.strip())
+    coded = [part.encode("utf-8", "replace") for part in parts if part.strip()]
+    most = _fair_share([len(part) for part in coded], MAX_BYTES - len(SEPARATOR + CUT) * len(coded))
+    return SEPARATOR.join(
+        part.decode() if len(part) <= most else part[:most].decode("utf-8", "ignore") + CUT for part in coded
+    )
+
+
+def _fair_share(sizes: list[int], room: int) -> int:
+    """Return the largest size that each may have so that all fit together."""
+    left = room
+    for index, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - index)
+        if size > share:
+            return share
+        left -= size
+    return room
 
 
 def with_pictures(issue: Issue, limits: IssueLimits | None = None, *, private_hosts: frozenset[str]) -> Issue:
@@ -123,11 +146,6 @@ def with_pictures(issue: Issue, limits: IssueLimits | None = None, *, private_ho
         return issue
     images, told = fetch_images(urls, limits, private_hosts=private_hosts)
     return replace(issue, images=images, warnings=issue.warnings + told)
-
-
-def _own_hosts(api_url: str) -> frozenset[str]:
-    """Return the host of an Enterprise server: it may well live in a private network."""
-    return frozenset() if api_url.rstrip("/") == PUBLIC_API else frozenset({urlsplit(api_url).hostname or ""})
 
 
 def _is_file(source: str) -> bool:

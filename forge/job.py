@@ -10,17 +10,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from ostro.agent.errors import UsageError
 from ostro.forge.event import EVENTS, MAX_EVENT_BYTES, Order, Skip, is_bot, issue_of_branch, read_event
 from ostro.forge.gitlab_event import read_gitlab_event
 from ostro.forge.marker import Marker, read_marker
-from ostro.forge.protocol import Forge, IssueState, Note, Pull
+from ostro.forge.protocol import Forge, ForgeKind, IssueState, Note, Pull
 
 GITLAB = "gitlab"
 """The name that stands for every webhook of GitLab; the payload says which it is."""
-ForgeKind = Literal["github", "gitlab", "gitea"]
 LABEL = "ostro"
 MAX_ROUNDS = 2
 """So many runs may failed checks start before a person is to look: one that cannot pass would start them forever."""
@@ -206,7 +204,7 @@ def _for_issue(job: Job, forge: Forge, order: Order) -> Assignment | Skip:
     if refusal:
         return Skip(refusal)
     state = forge.issue_state(number)
-    refusal = _closed_to_us(state, actor)
+    refusal = _closed_to_us(state, actor) or _withdrawn(job, order, state)
     if refusal:
         return Skip(refusal)
     own = own_pulls(forge, number)
@@ -288,6 +286,12 @@ def _closed_to_us(state: IssueState, actor: str) -> str:
     if others:
         return f"issue #{state.number} is assigned to {others[0]}"
     return ""
+
+
+def _withdrawn(job: Job, order: Order, state: IssueState) -> str:
+    """Say that whoever labelled the issue, or somebody after them, thought better of it before the job began."""
+    gone = order.trigger == "label" and job.label not in state.labels
+    return f"the label {job.label!r} was taken off issue #{state.number} meanwhile" if gone else ""
 
 
 def own_pulls(forge: Forge, issue: int) -> tuple[Pull, ...]:

@@ -11,6 +11,9 @@ from typing import Literal, Protocol
 
 from ostro.sandbox.remote import Remote
 
+ForgeKind = Literal["github", "gitlab", "gitea"]
+"""Whose API is spoken: GitHub and its Enterprise servers, GitLab, Gitea and Forgejo."""
+
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 
 KIB = 1024
@@ -93,18 +96,21 @@ class IssueRef:
     """One numbered issue of one repository of a forge.
 
     Attributes:
-        host: web host, for example github.com.
+        host: web host, for example github.com; with the port, where it is not the usual one.
+        owner: of the repository; on GitLab a group with its subgroups.
     """
 
     host: str
     owner: str
     repository: str
     number: int
+    kind: ForgeKind = "github"
 
     @property
     def url(self) -> str:
-        """The web address of the issue on GitHub."""
-        return f"https://{self.host}/{self.owner}/{self.repository}/issues/{self.number}"
+        """The web address of the issue."""
+        dash = "-/" if self.kind == "gitlab" else ""
+        return f"https://{self.host}/{self.owner}/{self.repository}/{dash}issues/{self.number}"
 
 
 class IssueReader(Protocol):

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from ostro.agent.errors import ForgeError
 from ostro.forge.marker import read_marker
-from ostro.forge.protocol import Comment, Forge, IssueLimits, Note
+from ostro.forge.protocol import Comment, Forge, IssueLimits
 
 
 def comments_of_writers(
-    forge: Forge, notes: tuple[Note, ...], limits: IssueLimits | None = None
-) -> tuple[Comment, ...]:
-    """Return the comments of people who can write to the repository, ours left out, oldest first."""
-    wanted = (note for note in notes if read_marker(note.body) is None and forge.may_write(note.author))
+    forge: Forge, number: int, limits: IssueLimits | None = None
+) -> tuple[tuple[Comment, ...], tuple[str, ...]]:
+    """Return the comments of people who can write to the repository, ours left out, oldest first; and warnings.
+
+    Who reads a public issue without a token is not told by every forge who can write: then there are no comments.
+
+    Raises:
+        ForgeError: the forge does not answer.
+    """
     limit = (limits or IssueLimits()).comments
-    return tuple(Comment(note.author, "WRITER", note.body) for note, _ in zip(wanted, range(limit), strict=False))
+    try:
+        wanted = (
+            note for note in forge.notes(number) if read_marker(note.body) is None and forge.may_write(note.author)
+        )
+        found = tuple(Comment(note.author, "WRITER", note.body) for note, _ in zip(wanted, range(limit), strict=False))
+    except ForgeError as error:
+        if error.forge_kind not in ("auth", "forbidden"):
+            raise
+        return (), (f"The comments of the issue were not read: {error}.",)
+    return found, ()

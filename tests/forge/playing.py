@@ -46,7 +46,7 @@ def play(job: CiJob, event: Event, inputs: Mapping[str, str], *, token: str) -> 
     values |= {f"inputs.{name}": value for name, value in inputs.items()}
     values |= {"inputs.token": token, "github.action_path": str(ROOT)}
     temp = job.folder / "runner-temp"
-    _install(temp)
+    install(temp / "ostro" / "bin")
     (job.folder / "job" / "outputs").unlink(missing_ok=True)
     log, code = "", 0
     for step in described["runs"]["steps"]:
@@ -68,12 +68,12 @@ def play(job: CiJob, event: Event, inputs: Mapping[str, str], *, token: str) -> 
     return Played(code, log, job.outputs)
 
 
-def _install(temp: Path) -> None:
-    program = temp / "ostro" / "bin" / "ostro"
-    if program.exists():
-        return
-    program.parent.mkdir(parents=True)
-    program.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{ROOT / "typings"}" exec "{sys.executable}" -m ostro.cli.main "$@"\n', "utf-8"
-    )
-    program.chmod(0o755)
+def install(folder: Path) -> Path:
+    """Put the command `ostro` into a folder, and return the folder."""
+    program = folder / "ostro"
+    if not program.exists():
+        folder.mkdir(parents=True)
+        python = f'PYTHONPATH="{ROOT / "typings"}" exec "{sys.executable}"'
+        program.write_text(f'#!/bin/sh\n{python} -m ostro.cli.main "$@"\n', "utf-8")
+        program.chmod(0o755)
+    return folder

@@ -25,6 +25,12 @@ class Refused(Exception):  # noqa: N818  # an answer, not a failure
             self.value["errors"] = list(errors)
 
 
+class Moved(Refused):
+    def __init__(self, url: str) -> None:
+        super().__init__(301, "Moved Permanently")
+        self.value["url"] = url
+
+
 @dataclass(frozen=True)
 class View:
     """One request within its repository."""
@@ -47,30 +53,38 @@ class View:
         found = self.repository.issues.get(self.number("issue_number"))
         if found is None:
             raise Refused(404, "Not Found")
+        if found.moved_to:
+            raise Moved(self.base_url + found.moved_to)
         return found
 
 
 Handler = Callable[[View], tuple[int, Any]]
-ROUTES: list[tuple[str, str, re.Pattern[str], Handler]] = []
+Routes = list[tuple[str, str, re.Pattern[str], Handler]]
+ROUTES: Routes = []
 
 
-def route(method: str, template: str) -> Callable[[Handler], Handler]:
+def route(method: str, template: str, routes: Routes = ROUTES) -> Callable[[Handler], Handler]:
     pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template))
 
     def add(handler: Handler) -> Handler:
-        ROUTES.append((method, template, pattern, handler))
+        routes.append((method, template, pattern, handler))
         return handler
 
     return add
 
 
 def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
-    """Find the route and answer; what nobody knows is a 404."""
+    """Answer as GitHub does."""
     if ask.refused:
         return Answer(401, {"message": "Bad credentials"})
     if ask.method == "GET" and ask.path == "/user":
         return _user(world, ask)
-    for method, template, pattern, handler in ROUTES:
+    return answer_of(ROUTES, world, ask, base_url=base_url)
+
+
+def answer_of(routes: Routes, world: World, ask: Ask, *, base_url: str) -> Answer:
+    """Find the route and answer; what nobody knows is a 404."""
+    for method, template, pattern, handler in routes:
         match = pattern.fullmatch(ask.path)
         if method != ask.method or match is None:
             continue
@@ -80,7 +94,8 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
             assert repository is not None
             status, value = handler(View(world, repository, ask, base_url, match.groupdict()))
         except Refused as refusal:
-            status, value = refusal.status, refusal.value
+            headers = {"Location": refusal.value["url"]} if isinstance(refusal, Moved) else {}
+            return Answer(refusal.status, refusal.value, template, headers)
         return Answer(status, value, template)
     return Answer(404, {"message": "Not Found"})
 

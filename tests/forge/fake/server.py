@@ -22,10 +22,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote
 
-from tests.forge.fake import git_http, github
+from tests.forge.fake import git_http, gitea, github, gitlab
 from tests.forge.fake.answer import Answer, Ask
 from tests.forge.fake.description import Description
 from tests.forge.fake.world import Token, World
+
+DIALECTS = {"/api/v3": github.answer, "/api/v4": gitlab.answer, "/api/v1": gitea.answer}
+"""Root of the API -> who answers: GitHub Enterprise, GitLab, Gitea; all of the same world."""
 
 FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut"]
 """`rate`, `secondary`: 403 of the two limits; `lost`: done, but no answer comes; `cut`: not done, and no answer."""
@@ -38,12 +41,16 @@ class Fault:
     Attributes:
         path: regular expression, searched in the path.
         times: how often.
+        skip: so many requests that fit are answered as they should be before.
+        strike: called first.
     """
 
     method: str
     path: str
     kind: FaultKind
     times: int = 1
+    skip: int = 0
+    strike: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,12 @@ class FakeForge:
     def take_fault(self, method: str, path: str) -> FaultKind | None:
         for fault in self.faults:
             if fault.times > 0 and fault.method == method and re.search(fault.path, path):
+                if fault.skip:
+                    fault.skip -= 1
+                    continue
                 fault.times -= 1
+                if fault.strike is not None:
+                    fault.strike()
                 return fault.kind
         return None
 
@@ -120,10 +132,10 @@ class FakeForge:
             value = base64.b64decode(value).decode().partition(":")[2]
         return self.world.tokens.get(value)
 
-    def answer_api(self, ask: Ask) -> Answer:
+    def answer_api(self, root: str, ask: Ask) -> Answer:
         with self.lock:
-            answer = github.answer(self.world, ask, base_url=self.url)
-        if self.description is not None:
+            answer = DIALECTS[root](self.world, ask, base_url=self.url)
+        if self.description is not None and root == "/api/v3":
             self.deviations += self.description.compare(ask, answer)
         return answer
 
@@ -167,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self._body(headers)
-        token = forge.token_of(headers.get("authorization", ""))
+        token = forge.token_of(headers.get("authorization") or f"token {headers.get('private-token', '')}")
         is_api = path.startswith("/api/")
         value = json.loads(body) if body and is_api else None
         kind = forge.take_fault(self.command, path)
@@ -199,10 +211,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(done.body)
 
     def _api(self, path: str, query: str, value: Any, headers: dict[str, str], token: Token | None) -> _Sent:
-        refused = "authorization" in headers and token is None
-        below = unquote(path.removeprefix("/api/v3"))
+        refused = token is None and ("authorization" in headers or "private-token" in headers)
+        root = path[: len("/api/vN")]
+        below = unquote(path.removeprefix(root))
         ask = Ask(self.command, below, dict(parse_qsl(query)), value, token, refused=refused)
-        return _sent(self.forge.answer_api(ask))
+        return _sent(self.forge.answer_api(root, ask))
 
     def _git(self, path: str, query: str, headers: dict[str, str], body: bytes, token: Token | None) -> _Sent:
         repository = self.forge.world.repositories.get("/".join(path.split("/")[1:3]).removesuffix(".git"))

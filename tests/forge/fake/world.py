@@ -31,10 +31,13 @@ class Token:
 
 @dataclass
 class Comment:
+    """A comment; GitLab's internal ones are shown to members only."""
+
     id: int
     issue: int
     author: str
     body: str
+    internal: bool = False
 
 
 @dataclass
@@ -47,7 +50,11 @@ class LabelEvent:
 
 @dataclass
 class Issue:
-    """An issue, or the part of a pull request that is one."""
+    """An issue, or the part of a pull request that is one.
+
+    Attributes:
+        moved_to: path of the API where it is since somebody transferred it; "" where it is still here.
+    """
 
     number: int
     title: str
@@ -57,6 +64,7 @@ class Issue:
     locked: bool = False
     labels: list[str] = field(default_factory=list[str])
     assignees: list[str] = field(default_factory=list[str])
+    moved_to: str = ""
 
 
 @dataclass

@@ -1,0 +1,324 @@
+"""What every forge must do, asked of GitHub, GitLab and Gitea alike: the same story, told in three APIs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostro.agent.errors import ForgeError, IssueError
+from ostro.agent.outcome import Ending, TestedPatch, TestRun
+from ostro.agent.record.redact import Redactor
+from ostro.forge.api import Api
+from ostro.forge.evidence import Evidence, Proposal
+from ostro.forge.gitea import GiteaRepository, gitea_api
+from ostro.forge.github import issue_ref
+from ostro.forge.github_repository import GitHubRepository, github_api
+from ostro.forge.gitlab import GitLabProject, gitlab_api
+from ostro.forge.issue import read_issue
+from ostro.forge.job import Job, own_note, own_pulls
+from ostro.forge.protocol import Forge, ForgeKind
+from ostro.forge.publish import Publication, forge_policy, publish
+from tests.driving import make_repository
+from tests.forge.conftest import PATCH
+from tests.forge.fake import FakeForge, Fault
+from tests.forge.fake.world import CheckRun, Pull, Repository
+
+TOKEN = "token-of-a-job-0123456789"
+KINDS: tuple[ForgeKind, ...] = ("github", "gitlab", "gitea")
+ROOTS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"}
+LOGINS = {"github": "github-actions[bot]", "gitlab": "project_7_bot_c0ffee", "gitea": "gitea-actions"}
+APIS = {"github": github_api, "gitlab": gitlab_api, "gitea": gitea_api}
+MARKER = '<!-- ostro {"kind":"status","issue":1} -->\n'
+
+
+@dataclass
+class Seat:
+    """One forge, from the side of Ostro and from behind."""
+
+    kind: ForgeKind
+    fake: FakeForge
+    repository: Repository
+    api: Api
+    forge: Forge
+
+    def comment(self, body: str, author: str, on: int = 1) -> None:
+        self.fake.world.add_comment(self.repository, on, body, author=author)
+
+    def push(self, branch: str) -> str:
+        """Bring a branch with one commit."""
+        tree = self.repository.git("rev-parse", "main^{tree}")
+        who = ("-c", "user.name=T", "-c", "user.email=t@example.org")
+        commit = self.repository.git(*who, "commit-tree", tree, "-p", "main", "-m", f"on {branch}")
+        self.repository.git("update-ref", f"refs/heads/{branch}", commit)
+        return commit
+
+    def publish(self, **changes: Any) -> Publication:
+        """Publish a green run."""
+        green = TestRun(status="green", exit_code=0, summary="ok")
+        facts: dict[str, Any] = {
+            "kind": "run",
+            "repository": self.repository.full_name,
+            "issue": 1,
+            "order": "0" * 64,
+            "trigger": "label: fix",
+            "actor": "alice",
+            "base_branch": "main",
+            "base_commit": self.repository.head_of("main"),
+            "branch": "ostro/issue-1",
+            "run_id": "run-1",
+            "model": "scripted",
+            "outcome": Ending.SUBMITTED,
+            "reason": "done",
+            "proposal": Proposal(title="Let total() add nothing", summary="It added one.", changes=("price.py: no 1",)),
+            "tests": TestedPatch(command="make test", source="flag", after=green, verified=True),
+            "files_changed": ("price.py",),
+            "patch_sha256": hashlib.sha256(PATCH).hexdigest(),
+            "finished_at": 1_800_000_000,
+        }
+        url = self.fake.url
+        job = Job(self.repository.full_name, token=TOKEN, kind=self.kind, api_url=self.api.url, server_url=url)
+        return publish(job, self.forge, Evidence.model_validate(facts | changes), PATCH, forge_policy({}, Redactor([])))
+
+
+def forge_of(kind: ForgeKind, repository: Repository, api: Api, url: str, token: str = TOKEN) -> Forge:
+    if kind == "gitlab":
+        return GitLabProject(repository.full_name, token, api, server_url=url)
+    if kind == "gitea":
+        return GiteaRepository(repository.full_name, token, api, server_url=url)
+    return GitHubRepository(repository.full_name, token, api, server_url=url)
+
+
+@contextmanager
+def seated(kind: ForgeKind, folder: Path) -> Generator[Seat]:
+    with FakeForge(folder / "forge") as fake:
+        repository = fake.world.add_repository(make_repository(folder / "source"))
+        fake.world.add_user(LOGINS[kind], "Bot")
+        repository.permissions |= {LOGINS[kind]: "write", "bob": "write", "carol": "read"}
+        for login in ("bob", "carol", "mallory"):
+            fake.world.add_user(login)
+        fake.world.add_token(TOKEN, LOGINS[kind])
+        fake.world.add_issue(repository, "total() is one too high", "It gives 4.", author="carol")
+        with APIS[kind](fake.url + ROOTS[kind], TOKEN, wait=lambda _: None) as api:
+            yield Seat(kind, fake, repository, api, forge_of(kind, repository, api, fake.url))
+
+
+@pytest.fixture(params=KINDS)
+def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Seat]:
+    with seated(request.param, tmp_path) as found:
+        yield found
+
+
+def test_forge_when_asked_who_may_write_then_only_who_can_push_may(seat: Seat) -> None:
+    may = {name: seat.forge.may_write(name) for name in ("alice", "bob", "carol", "mallory", "nobody", "../alice")}
+    assert may == {"alice": True, "bob": True, "carol": False, "mallory": False, "nobody": False, "../alice": False}
+    assert seat.forge.default_branch() == "main"
+
+
+def test_forge_when_an_issue_is_read_then_only_comments_of_writers_come_with_it(seat: Seat) -> None:
+    seat.comment("I can write", "bob")
+    seat.comment("I cannot", "mallory")
+    found = seat.forge.get_issue(seat.forge.issue_ref(1))
+    assert (found.title, found.body, found.number) == ("total() is one too high", "It gives 4.", 1)
+    assert found.author == "carol"
+    assert [(entry.author, entry.body) for entry in found.comments] == [("bob", "I can write")]
+
+
+def test_forge_when_an_issue_changes_then_its_state_says_so(seat: Seat) -> None:
+    state = seat.forge.issue_state(1)
+    assert (state.open, state.locked, state.assignees, state.labels, state.is_pull) == (True, False, (), (), False)
+    about = seat.repository.issues[1]
+    about.state, about.locked, about.assignees, about.labels = "closed", True, ["bob"], ["ostro"]
+    state = seat.forge.issue_state(1)
+    assert (state.open, state.locked, state.assignees, state.labels) == (False, True, ("bob",), ("ostro",))
+
+
+def test_forge_when_labels_are_put_on_and_taken_off_then_both_can_be_repeated(seat: Seat) -> None:
+    for _ in range(2):
+        seat.forge.add_label(1, "ostro-failed")
+    assert seat.repository.issues[1].labels == ["ostro-failed"]
+    for _ in range(2):
+        seat.forge.remove_label(1, "ostro-failed")
+    assert seat.repository.issues[1].labels == []
+
+
+def test_forge_when_asked_for_labelled_issues_then_the_oldest_open_one_is_first(seat: Seat) -> None:
+    world = seat.fake.world
+    for number in range(2, 60):
+        world.add_issue(seat.repository, f"issue {number}")
+        world.add_label(seat.repository, number, "ostro", actor="bob")
+    world.add_label(seat.repository, 1, "other", actor="bob")
+    world.add_label(seat.repository, 1, "ostro", actor="carol")
+    seat.repository.issues[3].state = "closed"
+    assert seat.forge.labelled("ostro") == (1, 2, *range(4, 60))
+    assert (seat.forge.who_labelled(1, "ostro"), seat.forge.who_labelled(1, "never")) == ("carol", "")
+
+
+def test_forge_when_it_comments_then_its_own_comment_is_known_again_and_a_copy_is_not(seat: Seat) -> None:
+    seat.comment(MARKER + "forged", "mallory")
+    assert own_note(seat.forge.notes(1), 1) is None
+    made = seat.forge.create_note(1, MARKER + "ours")
+    found = own_note(seat.forge.notes(1), 1)
+    assert found is not None
+    assert (found.id, found.body) == (made.id, MARKER + "ours")
+    assert seat.forge.update_note(1, made.id, MARKER + "changed").body == MARKER + "changed"
+    assert [entry.body for entry in seat.repository.comments] == [MARKER + "forged", MARKER + "changed"]
+
+
+def test_forge_when_a_pull_request_is_made_then_it_is_a_draft_and_found_by_its_branch(seat: Seat) -> None:
+    commit = seat.push("ostro/issue-1")
+    seat.push("other")
+    made = seat.forge.create_pull(branch="ostro/issue-1", base="main", title="fix: it (#1)", body="why")
+    seat.forge.create_pull(branch="other", base="main", title="other", body="")
+    assert (made.draft, made.open, made.merged, made.from_here) == (True, True, False, True)
+    assert (made.head_branch, made.head_commit, made.base_branch) == ("ostro/issue-1", commit, "main")
+    assert [pull.number for pull in seat.forge.pulls_of("ostro/issue-1")] == [made.number]
+    assert seat.forge.pull(made.number).body == "why"
+    changed = seat.forge.update_pull(made.number, title=made.title, body="more")
+    assert (changed.body, changed.draft) == ("more", True)
+    seat.forge.label_pull(made.number, "ostro-draft")
+    assert seat.repository.issues[2].labels == ["ostro-draft"]
+    assert seat.repository.issues[1].labels == []
+    with pytest.raises(ForgeError) as caught:
+        seat.forge.create_pull(branch="ostro/issue-1", base="main", title="again", body="")
+    assert caught.value.forge_kind in ("invalid", "conflict")
+
+
+def test_forge_when_a_fork_has_a_branch_of_our_name_then_its_pull_request_is_not_ours(seat: Seat) -> None:
+    about = seat.fake.world.add_issue(seat.repository, "evil", author="mallory")
+    seat.repository.pulls[about.number] = Pull(about.number, "ostro/issue-1", "main", True, "mallory/widget")
+    assert own_pulls(seat.forge, 1) == ()
+
+
+def test_forge_when_a_pull_request_ends_then_it_is_seen_as_merged_or_closed(seat: Seat) -> None:
+    seat.push("ostro/issue-1")
+    made = seat.forge.create_pull(branch="ostro/issue-1", base="main", title="t", body="")
+    seat.repository.issues[2].state = "closed"
+    found = seat.forge.pull(made.number)
+    assert (found.open, found.merged) == (False, False)
+    seat.repository.pulls[2].merged = True
+    (found,) = seat.forge.pulls_of("ostro/issue-1")
+    assert (found.open, found.merged) == (False, True)
+
+
+def test_forge_when_checks_have_failed_then_only_those_are_named(seat: Seat) -> None:
+    commit = seat.push("ostro/issue-1")
+    runs = [CheckRun("lint", "success"), CheckRun("tests", "failure", "2 failed"), CheckRun("docs", "neutral")]
+    seat.repository.checks[commit] = runs
+    (failed,) = seat.forge.failed_checks(commit)
+    assert (failed.name, failed.summary) == ("tests", "2 failed")
+
+
+def test_forge_when_something_is_missing_or_refused_then_the_error_says_which(seat: Seat) -> None:
+    with pytest.raises(ForgeError) as missing:
+        seat.forge.issue_state(99)
+    assert missing.value.forge_kind == "missing"
+    seat.fake.world.tokens[TOKEN].write = False
+    with pytest.raises(ForgeError) as forbidden:
+        seat.forge.create_note(1, "x")
+    assert forbidden.value.forge_kind == "forbidden"
+    with (
+        APIS[seat.kind](seat.api.url, "a-wrong-token", wait=lambda _: None) as api,
+        pytest.raises(ForgeError) as refused,
+    ):
+        forge_of(seat.kind, seat.repository, api, seat.fake.url, "a-wrong-token").default_branch()
+    assert refused.value.forge_kind == "auth"
+    assert "a-wrong-token" not in str(refused.value)
+
+
+LOST = {
+    "github": ("/pulls$", "/comments$"),
+    "gitlab": ("/merge_requests$", "/notes$"),
+    "gitea": ("/pulls$", "/comments$"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", ["", "lost", "cut", "502", "rate"])
+def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
+    kind: ForgeKind, fault: Any, tmp_path: Path
+) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.fake.faults += [Fault("POST", path, fault) for path in LOST[kind] if fault]
+        first, second = seat.publish(), seat.publish()
+        assert (first.status, second.status, first.commit) == ("pull", "pull", second.commit)
+        assert seat.repository.branches() == ["main", "ostro/issue-1"]
+        (pull,) = seat.repository.pulls.values()
+        about = seat.repository.issues[pull.number]
+        assert pull.draft
+        assert f"{seat.forge.closing} #1" in about.body
+        assert about.labels == ["ostro-draft"]
+        (comment,) = seat.repository.comments
+        assert comment.author == LOGINS[kind]
+        assert f"Draft {seat.forge.pull_sign}" in comment.body
+
+
+def test_gitlab_when_a_comment_is_internal_then_no_model_is_shown_it(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.comment("the customer is called X", "bob")
+        seat.repository.comments[0].internal = True
+        assert seat.forge.get_issue(seat.forge.issue_ref(1)).comments == ()
+
+
+def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: Path) -> None:
+    with seated("gitea", tmp_path) as seat:
+        seat.comment(MARKER, "forgejo-actions")
+        assert own_note(seat.forge.notes(1), 1) is not None
+        assert seat.forge.may_write("forgejo-actions") is False
+
+
+WEB = {"github": "/acme/widget/issues/1", "gitlab": "/acme/widget/-/issues/1", "gitea": "/acme/widget/issues/1"}
+
+
+def reading(seat: Seat, token: str) -> dict[str, str]:
+    """What a user sets to read issues of a forge of their own."""
+    if seat.kind == "gitlab":
+        return {"CI_SERVER_URL": seat.fake.url, "GITLAB_TOKEN": token}
+    return {"OSTRO_GITHUB_API": seat.api.url, "GITHUB_TOKEN": token}
+
+
+def test_read_issue_when_given_an_address_of_any_forge_then_issue_and_writers_comments_come(seat: Seat) -> None:
+    seat.comment("I can write", "bob")
+    seat.comment("I cannot", "mallory")
+    issue = read_issue(seat.fake.url + WEB[seat.kind], env=reading(seat, TOKEN))
+    assert (issue.title, issue.body, issue.number) == ("total() is one too high", "It gives 4.", 1)
+    assert [entry.author for entry in issue.comments] == ["bob"]
+
+
+def test_read_issue_when_the_address_is_of_another_host_then_no_token_goes_there(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        read_issue(seat.fake.url + WEB["gitlab"], env={"GITLAB_TOKEN": TOKEN, "GITHUB_TOKEN": TOKEN})
+        assert seat.fake.requests
+        assert not [asked for asked in seat.fake.requests if TOKEN in str(asked.headers)]
+
+
+@pytest.mark.parametrize(
+    ("url", "owner", "name"),
+    [
+        ("https://gitlab.com/group/sub/name/-/issues/7", "group/sub", "name"),
+        ("https://gitlab.example.org:8443/g/n/-/work_items/7#note_3", "g", "n"),
+        ("https://gitlab.com/g/n/issues/7", "g", "n"),
+    ],
+)
+def test_issue_ref_when_given_an_address_of_gitlab_then_group_and_number(url: str, owner: str, name: str) -> None:
+    ref = issue_ref(url, origin_url=None)
+    assert ref is not None
+    assert (ref.kind, ref.owner, ref.repository, ref.number) == ("gitlab", owner, name, 7)
+
+
+def test_read_issue_when_nobody_knows_the_host_then_no_other_forge_is_asked_instead() -> None:
+    with pytest.raises(IssueError, match=r"whose API git\.example\.org speaks") as caught:
+        read_issue("https://git.example.org/o/r/issues/7", env={})
+    assert "https://git.example.org/api/v3" in caught.value.mend
+
+
+@pytest.mark.parametrize("origin", ["git@gitlab.com:g/sub/n.git", "https://gitlab.com/g/sub/n.git"])
+def test_issue_ref_when_the_origin_is_on_gitlab_then_a_number_is_one_of_its_issues(origin: str) -> None:
+    ref = issue_ref("7", origin_url=origin)
+    assert ref is not None
+    assert (ref.url, ref.kind) == ("https://gitlab.com/g/sub/n/-/issues/7", "gitlab")
