@@ -23,6 +23,8 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
     """Answer as GitLab does."""
     if ask.refused:
         return Answer(401, {"message": "401 Unauthorized"})
+    if ask.token is None and (ask.path == "/users" or ask.path.endswith("/notes")):
+        return Answer(401, {"message": "401 Unauthorized"})
     if ask.path == "/users":
         found = [_person(world, login) for login in world.users if login == ask.query.get("username")]
         return Answer(200, found, "/users")
