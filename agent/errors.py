@@ -124,7 +124,6 @@ ForgeErrorKind = Literal[
     "rate",  # a rate limit that does not end soon
     "lost",  # no answer, or one that does not say whether the request was carried out
     "protocol",  # an answer of another shape
-    "push",  # git refuses the branch
 ]
 
 

@@ -126,7 +126,7 @@ class Api:
         Raises:
             ForgeError: refused, limited for longer than `MAX_WAIT_S`, or unanswered.
         """
-        waited = 0.0
+        waited, answer, trouble = 0.0, None, ""
         for attempt in range(1, TRIES + 1):
             answer, trouble = self._once(method, path, body)
             if answer is not None and answer.status < 300:

@@ -20,8 +20,6 @@ Trigger = Literal["label", "comment", "review", "checks", "dispatch", "schedule"
 
 MAX_EVENT_BYTES = 25 * 1024 * 1024  # the most that GitHub delivers
 WISHES_CHARS = 16_000
-GITLAB = "gitlab"
-"""The name that stands for every webhook of GitLab; the payload says which it is."""
 JOB_USERS = frozenset({"gitea-actions", "forgejo-actions"})
 """Who the token of a job speaks for on Gitea and on Forgejo."""
 
@@ -136,15 +134,9 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
         UsageError: it is no event of that name.
     """
     try:
-        if name == GITLAB:
-            from ostro.forge.gitlab_event import GitLabEvent, read_gitlab_event
-
-            return read_gitlab_event(GitLabEvent.model_validate_json(payload), label)
         event = _Event.model_validate_json(payload or b"{}")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"the event {name} cannot be read: {where}: {first['msg']}") from error
+        raise unreadable(name, error) from error
     found = EVENTS[name](event, label)
     if (
         isinstance(found, Order)
@@ -153,6 +145,13 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
     ):
         return Skip(f"{event.sender.login} is a bot; bots start nothing")
     return found
+
+
+def unreadable(name: str, error: ValidationError) -> UsageError:
+    """Return what is to be said of a payload that is no event."""
+    first = error.errors(include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return UsageError(f"the event {name} cannot be read: {where}: {first['msg']}")
 
 
 def parse_command(text: str) -> tuple[Command, str] | None:

@@ -6,9 +6,9 @@ payload in the file that TRIGGER_PAYLOAD names (docs/ci.md).
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ostro.forge.event import Order, Skip, issue_of_branch, parse_command
+from ostro.forge.event import Order, Skip, issue_of_branch, parse_command, unreadable
 
 
 class _Wire(BaseModel):
@@ -54,7 +54,7 @@ class _Attributes(_Wire):
     status: str = ""
 
 
-class GitLabEvent(_Wire):
+class _Event(_Wire):
     """What is read of a payload."""
 
     object_kind: str = ""
@@ -67,8 +67,16 @@ class GitLabEvent(_Wire):
     merge_request: _Numbered | None = None
 
 
-def read_gitlab_event(event: GitLabEvent, label: str) -> Order | Skip:
-    """Say what a payload asks for; who asks is checked later."""
+def read_gitlab_event(payload: bytes, *, label: str) -> Order | Skip:
+    """Say what a payload asks for; who asks is checked later.
+
+    Raises:
+        UsageError: it is no payload of a webhook.
+    """
+    try:
+        event = _Event.model_validate_json(payload)
+    except ValidationError as error:
+        raise unreadable("of the webhook", error) from error
     readers = {"issue": _labelled, "note": _commented, "pipeline": _checked}
     reader = readers.get(event.object_kind)
     if reader is None:
@@ -76,7 +84,7 @@ def read_gitlab_event(event: GitLabEvent, label: str) -> Order | Skip:
     return reader(event, label)
 
 
-def _labelled(event: GitLabEvent, label: str) -> Order | Skip:
+def _labelled(event: _Event, label: str) -> Order | Skip:
     change = event.changes.labels
     before = {entry.title for entry in change.previous} if change else set[str]()
     after = {entry.title for entry in (change.current if change else event.labels)}
@@ -86,7 +94,7 @@ def _labelled(event: GitLabEvent, label: str) -> Order | Skip:
     return Order("label", issue=event.object_attributes.iid, actor=event.user.username, actor_id=event.user.id or 0)
 
 
-def _commented(event: GitLabEvent, _: str) -> Order | Skip:
+def _commented(event: _Event, _: str) -> Order | Skip:
     command = parse_command(event.object_attributes.note)
     if command is None or event.object_attributes.action not in ("", "create"):
         return Skip("the comment begins with no command: /ostro fix, /ostro retry or /ostro stop")
@@ -106,7 +114,7 @@ def _commented(event: GitLabEvent, _: str) -> Order | Skip:
     )
 
 
-def _checked(event: GitLabEvent, _: str) -> Order | Skip:
+def _checked(event: _Event, _: str) -> Order | Skip:
     found = event.object_attributes
     issue = issue_of_branch(found.ref)
     if found.status != "failed" or issue is None:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ostro.agent.errors import UsageError
-from ostro.forge.event import EVENTS, GITLAB, MAX_EVENT_BYTES, Order, Skip, is_bot, issue_of_branch, read_event
+from ostro.forge.event import EVENTS, MAX_EVENT_BYTES, Order, Skip, is_bot, issue_of_branch, read_event
+from ostro.forge.gitlab_event import read_gitlab_event
 from ostro.forge.marker import Marker, read_marker
 from ostro.forge.protocol import Forge, ForgeKind, IssueState, Note, Pull
 
+GITLAB = "gitlab"
+"""The name that stands for every webhook of GitLab; the payload says which it is."""
 LABEL = "ostro"
 MAX_ROUNDS = 2
 """So many runs may failed checks start before a person is to look: one that cannot pass would start them forever."""
@@ -124,7 +127,7 @@ def _gitlab_job(environ: Mapping[str, str], *, repository: str, issue: int | Non
     return Job(
         repository=repository or environ.get("CI_PROJECT_PATH", ""),
         kind="gitlab",
-        event="gitlab" if payload else "schedule" if scheduled else "",
+        event=GITLAB if payload else "schedule" if scheduled else "",
         payload=_payload(payload) if payload else b"",
         issue=issue if issue is not None else int(given) if given else None,
         actor=environ.get("GITLAB_USER_LOGIN", ""),
@@ -169,7 +172,9 @@ def decide(job: Job, forge: Forge) -> Assignment | Skip:
 def _order(job: Job) -> Order | Skip:
     if job.issue is not None and job.event == "schedule":
         return Order("schedule", issue=job.issue)
-    if job.event in EVENTS or job.event == GITLAB:
+    if job.event == GITLAB:
+        return read_gitlab_event(job.payload, label=job.label)
+    if job.event in EVENTS:
         return read_event(job.event, job.payload, label=job.label)
     if job.issue is None:
         if not job.event:
@@ -294,7 +299,7 @@ def own_pulls(forge: Forge, issue: int) -> tuple[Pull, ...]:
     found: list[Pull] = []
     for number in range(1, MAX_SUFFIX):
         of_branch = forge.pulls_of(f"ostro/issue-{issue}" + (f"-{number}" if number > 1 else ""))
-        if not of_branch:
+        if not of_branch and number > 1:  # the plain name may be a branch of a person's own, without a pull request
             break
         found += of_branch
     return tuple(sorted(found, key=lambda pull: -pull.number))

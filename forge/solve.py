@@ -42,6 +42,7 @@ TRAJECTORY = "trajectory.jsonl"
 TAIL_STEPS = 25
 LINE_CHARS = 200
 SHOWN_CHECKS = 10
+LONGEST_WARNING = 500
 
 
 @dataclass(frozen=True)
@@ -249,8 +250,8 @@ def _gathered(
         "proposal": proposal,
         "tests": report.tests,
         "security": report.security[:200],
-        "warnings": report.warnings[:200],
-        "files_changed": report.files_changed[:5000],
+        "warnings": tuple(line[:LONGEST_WARNING] for line in report.warnings[:100]),
+        "files_changed": tuple(name[:LONGEST_WARNING] for name in report.files_changed[:1000]),
         "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
         "cost_usd": round(report.cost_usd + cost, 6),
         "cost_source": report.cost_source,

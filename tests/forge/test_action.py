@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from tests.driving import FIX, SUBMIT, bash
 from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, SECRETS, WRITE_TOKEN, CiJob, Event, ci_job
 from tests.forge.fake.description import github_description
-from tests.forge.playing import Played, action, play, workflow
+from tests.forge.playing import ROOT, Played, action, play, workflow
 
 TEMPLATES = ("github-single.yml", "github-two-jobs.yml")
 PERMISSIONS = {"accept": {"issues"}, "solve": set[str](), "publish": {"contents", "issues", "pull-requests"},
@@ -41,6 +43,15 @@ def test_action_when_read_then_no_expression_stands_in_a_script() -> None:
     found = action()
     assert all("${{" not in step["run"] for step in found["runs"]["steps"])
     assert all(about["description"] for about in found["inputs"].values())
+
+
+def test_action_when_a_key_is_given_then_every_catalogued_endpoint_finds_it() -> None:
+    endpoints = tomllib.loads((ROOT / "agent" / "model" / "catalogue.toml").read_text())["endpoints"]
+    script = action()["runs"]["steps"][-1]["run"]
+    listed = re.search(r"for name in ([A-Z_ ]+); do export \"\${name}_API_KEY", script)
+    assert listed is not None
+    wanted = {about["key_variables"][0] for about in endpoints.values() if about.get("key_variables")}
+    assert wanted == {f"{name}_API_KEY" for name in listed[1].split()}
 
 
 def check_draft(job: CiJob, played: Played) -> None:
