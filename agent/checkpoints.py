@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ostro.agent.errors import StorageError
+from ostro.agent.interruption import kept_back
 from ostro.agent.record.events import Checkpointed, Noted
 from ostro.agent.record.files import write_whole
 from ostro.agent.record.trajectory import TrajectoryWriter, storage_error
@@ -75,7 +76,9 @@ class Checkpoints:
         now = self._clock()
         patch = edited or now - self._patched_at >= SNAPSHOT_INTERVAL_S
         checkpoint = edited or now - self._saved_at >= WORTH * self._took_s
-        if patch or checkpoint:
+        if not patch and not checkpoint:
+            return
+        with kept_back():  # a save that was begun and is not known would share the sandbox with the salvage
             self._saving = self._worker.submit(self._save, turn, patch=patch, checkpoint=checkpoint)
 
     def settle(self) -> None:

@@ -10,14 +10,14 @@ from typing import Any, Self
 
 import pytest
 
-from ostro.agent.errors import OstroError, StorageError, UsageError
+from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.outcome import Ending, RunReport
 from ostro.agent.record.events import Checkpointed, Ended, Event, Observed, Planned, Published, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.agent.resume import resume
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint
 from ostro.sandbox.protocol import RepositoryError
-from tests.driving import FIX, SOLVE, SUBMIT, Driven, bash, drive, drive_at, git, make_repository
+from tests.driving import CHECK, FIX, SOLVE, SUBMIT, Driven, bash, drive, drive_at, git, make_repository
 from tests.endpoint import FAULTS
 
 REFUSED: Mapping[str, Any] = {"fault": "A06", "fault_times": 1}
@@ -33,7 +33,7 @@ class Twice:
         self.repository = make_repository(folder / "repository")
         self.endpoint = ScriptedEndpoint(turns, known_faults=FAULTS)
         self.endpoint.start()
-        self.first: Driven = drive_at(folder, self.repository, self.endpoint, **settings)
+        self.first: Driven = drive_at(folder, self.repository, self.endpoint, **{"test": "", **settings})
         self.said: list[str] = []
 
     def resume(self, **limits: Any) -> RunReport:
@@ -154,7 +154,7 @@ def test_resume_when_killed_after_the_limit_was_raised_then_the_new_limit_holds(
 
 def test_resume_when_the_checkpoints_are_gone_then_the_calls_are_run_again_from_the_base(tmp_path: Path) -> None:
     turns = [bash("echo x >>seen.txt"), FIX, bash("echo y >>seen.txt"), {**REFUSED, **SUBMIT}, SUBMIT]
-    with Twice(tmp_path, turns) as run:
+    with Twice(tmp_path, turns, test=CHECK) as run:
         assert any(isinstance(event, Checkpointed) for event in run.events())
         shutil.rmtree(run.out / "checkpoints")
         report = run.resume()
@@ -253,26 +253,26 @@ def no_repository(out: Path, repository: Path) -> None:
     shutil.rmtree(repository)
 
 
-@pytest.mark.parametrize(
-    ("damage", "kind", "said"),
-    [
-        (damage_log, StorageError, "line 2"),
-        (newer_request, UsageError, "schema 2, written by Ostro 9.9"),
-        (torn_request, StorageError, "request.json is damaged"),
-        (no_request, UsageError, "holds no run"),
-        (no_base, StorageError, "the base of the run"),
-        (no_repository, RepositoryError, "repository"),
-    ],
+DAMAGES: Sequence[tuple[Any, type[Exception], str]] = (
+    (damage_log, StorageError, "line 2"),
+    (newer_request, UsageError, "schema 2, written by Ostro 9.9"),
+    (torn_request, StorageError, "request.json is damaged"),
+    (no_request, UsageError, "holds no run"),
+    (no_base, StorageError, "the base of the run"),
+    (no_repository, RepositoryError, "repository"),
 )
-def test_resume_when_something_it_needs_is_gone_then_one_error_and_nothing_changes(
-    tmp_path: Path, damage: Any, kind: type[OstroError], said: str
-) -> None:
+
+
+def test_resume_when_something_it_needs_is_gone_then_one_error_and_nothing_changes(tmp_path: Path) -> None:
     with Twice(tmp_path, [bash("echo x >>seen.txt"), {**FIX, **REFUSED}, SUBMIT, SUBMIT]) as run:
-        damage(run.out, run.repository)
-        before = content(run.out)
-        with pytest.raises(kind, match=said):
-            run.resume()
-        assert content(run.out) == before
+        for damage, kind, said in DAMAGES:
+            copy = tmp_path / damage.__name__
+            shutil.copytree(run.out, copy)
+            damage(copy, run.repository)
+            before = content(copy)
+            with pytest.raises(kind, match=said):
+                resume(copy, {}, None, run.said.append)
+            assert content(copy) == before
 
 
 def test_run_when_it_begins_then_the_request_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ class Failing:
         elif kind == "spawn":
             sys.addaudithook(self._on_spawn)
         elif kind == "write":
-            builtins.open = io.open = importlib.import_module("_pyio").open  # no type checker knows it
+            builtins.open = io.open = importlib.import_module("_pyio").open
             os.write = self._wrapped(os.write, is_file)
         else:
             for name in ("fsync", "fdatasync") if kind == "fsync" else ("rename", "replace"):
