@@ -241,7 +241,9 @@ LOST = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fault", ["", "lost", "cut", "502", "rate"])
+@pytest.mark.parametrize(
+    "fault", ["", "lost", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cut", "502", "rate"))]
+)
 def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
     kind: ForgeKind, fault: Any, tmp_path: Path
 ) -> None:

@@ -216,7 +216,7 @@ def _issue(view: View, issue: Issue) -> Json:
         "author": _person(view.world, issue.author),
         "assignees": [_person(view.world, login) for login in issue.assignees],
         "labels": list(issue.labels),
-        "confidential": False,
+        "confidential": issue.confidential,
         "created_at": STAMP,
         "web_url": f"{view.base_url}/{view.repository.full_name}/-/issues/{issue.number}",
     }
