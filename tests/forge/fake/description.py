@@ -8,6 +8,7 @@ read: what they hold must fit and be described, what is left out is left out on 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -134,7 +135,8 @@ def github_description() -> Description:
 
 def cached() -> Path:
     folder = os.environ.get("OSTRO_TEST_CACHE") or str(Path("~/.cache/ostro-tests").expanduser())
-    return Path(folder) / f"github-{VERSION}-{len(_wanted())}.json"
+    wanted = sorted(f"{method} {template}" for template, methods in _wanted().items() for method in methods)
+    return Path(folder) / f"github-{VERSION}-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]}.json"
 
 
 def _wanted() -> dict[str, set[str]]:
