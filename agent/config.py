@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     @field_validator("tools", mode="before")
     @classmethod
     def _split_tools(cls, value: object) -> object:
-        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
 
     @field_validator("setup", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -85,7 +86,7 @@ def _where(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _mended(text: str, error: json.JSONDecodeError, keys: Collection[str]) -> tuple[JsonValue, str]:
-    for name, rule in (*_RULES, ("inner_quotes", lambda broken: _inner_quotes(broken, keys)), *_LAST_RULES):
+    for name, rule in (*_RULES, ("inner_quotes", partial(_inner_quotes, keys=keys)), *_LAST_RULES):
         try:
             return rule(text), name
         except (ValueError, SyntaxError):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ostro.cli.conclusion import conclude
 from ostro.cli.grade import image_option, only_option, place_of, sandbox_option, timeout_option, workers_option
 from ostro.cli.options import examples, output_option
+
+if TYPE_CHECKING:
+    from ostro.benchmarks.regrading import Regraded
+    from ostro.benchmarks.results import InstanceResult
 
 
 @click.command(
@@ -49,8 +54,12 @@ def command(
         found = read_run(run)
         rows, results = rows_of(found), gradable(found, only)
         place = place_of(sandbox if sandbox != "auto" else found.manifest.sandbox or sandbox, base_image, run, timeout)
+
+        def again(result: InstanceResult) -> Regraded:
+            return regrade(found, result, rows[result.instance_id], place)
+
         with ThreadPoolExecutor(workers, thread_name_prefix="ostro-regrade") as pool:
-            for one in pool.map(lambda result: regrade(found, result, rows[result.instance_id], place), results):
+            for one in pool.map(again, results):
                 write_result(run, one.after)
                 if one.changed:
                     click.echo(f"{one.after.instance_id}: {one.before.status} -> {one.after.status}", err=True)
