@@ -53,6 +53,7 @@ class _Issue(_Wire):
     description: str | None = None
     state: str = "opened"
     discussion_locked: bool | None = None
+    confidential: bool | None = False
     assignees: list[_User] = Field(default_factory=list[_User])
     labels: list[str] = Field(default_factory=list[str])
     web_url: str = ""
@@ -186,6 +187,7 @@ class GitLabProject:
             title=found.title,
             open=found.state == "opened",
             locked=bool(found.discussion_locked),
+            confidential=bool(found.confidential),
             assignees=tuple(user.username for user in found.assignees),
             labels=tuple(found.labels),
         )

@@ -160,7 +160,7 @@ def _read_file(path: str, limits: IssueLimits) -> bytes:
         with Path(path).open("rb") as stream:
             return _read_stream(stream, path, limits)
     except FileNotFoundError as error:
-        mend = "Give an existing file, a GitHub URL, a number or -; a text goes with --task."
+        mend = "Give an existing file, the URL of an issue, a number or -; a text goes with --task."
         raise IssueError(f"the issue file {path} does not exist", mend=mend) from error
     except IsADirectoryError as error:
         raise IssueError(f"{path} is a folder, not an issue file", mend="Give a file in it.") from error

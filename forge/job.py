@@ -283,6 +283,8 @@ def _closed_to_us(state: IssueState, actor: str) -> str:
         return f"issue #{state.number} is closed"
     if state.locked:
         return f"issue #{state.number} is locked"
+    if state.confidential:
+        return f"issue #{state.number} is confidential; a branch and a draft would show it to everybody"
     if others:
         return f"issue #{state.number} is assigned to {others[0]}"
     return ""

@@ -132,12 +132,14 @@ class IssueState:
     Attributes:
         assignees: logins.
         is_pull: a pull request goes by this number.
+        confidential: not everybody who sees the repository may see it, and so its title and fix must not be published.
     """
 
     number: int
     title: str
     open: bool = True
     locked: bool = False
+    confidential: bool = False
     is_pull: bool = False
     assignees: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()

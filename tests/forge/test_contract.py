@@ -27,12 +27,12 @@ from ostro.forge.publish import Publication, forge_policy, publish
 from tests.driving import make_repository
 from tests.forge.conftest import PATCH
 from tests.forge.fake import FakeForge, Fault
-from tests.forge.fake.world import CheckRun, Pull, Repository
+from tests.forge.fake.world import CheckRun, Permission, Pull, Repository
 
 TOKEN = "token-of-a-job-0123456789"
 KINDS: tuple[ForgeKind, ...] = ("github", "gitlab", "gitea")
 ROOTS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"}
-LOGINS = {"github": "github-actions[bot]", "gitlab": "project_7_bot_c0ffee", "gitea": "gitea-actions"}
+LOGINS = {"github": "github-actions[bot]", "gitlab": "project_7_bot_c0ffee", "gitea": "ostro-bot"}
 APIS = {"github": github_api, "gitlab": gitlab_api, "gitea": gitea_api}
 MARKER = '<!-- ostro {"kind":"status","issue":1} -->\n'
 
@@ -99,7 +99,9 @@ def seated(kind: ForgeKind, folder: Path) -> Generator[Seat]:
     with FakeForge(folder / "forge") as fake:
         repository = fake.world.add_repository(make_repository(folder / "source"))
         fake.world.add_user(LOGINS[kind], "Bot")
-        repository.permissions |= {LOGINS[kind]: "write", "bob": "write", "carol": "read"}
+        # Gitea tells only its administrators who may write.
+        own: Permission = "admin" if kind == "gitea" else "write"
+        repository.permissions |= {LOGINS[kind]: own, "bob": "write", "carol": "read"}
         for login in ("bob", "carol", "mallory"):
             fake.world.add_user(login)
         fake.world.add_token(TOKEN, LOGINS[kind])
@@ -239,7 +241,9 @@ LOST = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("fault", ["", "lost", "cut", "502", "rate"])
+@pytest.mark.parametrize(
+    "fault", ["", "lost", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cut", "502", "rate"))]
+)
 def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
     kind: ForgeKind, fault: Any, tmp_path: Path
 ) -> None:
@@ -267,6 +271,7 @@ def test_gitlab_when_a_comment_is_internal_then_no_model_is_shown_it(tmp_path: P
 
 def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: Path) -> None:
     with seated("gitea", tmp_path) as seat:
+        seat.fake.world.add_user("forgejo-actions", "Bot")
         seat.comment(MARKER, "forgejo-actions")
         assert own_note(seat.forge.notes(1), 1) is not None
         assert seat.forge.may_write("forgejo-actions") is False
@@ -322,3 +327,23 @@ def test_issue_ref_when_the_origin_is_on_gitlab_then_a_number_is_one_of_its_issu
     ref = issue_ref("7", origin_url=origin)
     assert ref is not None
     assert (ref.url, ref.kind) == ("https://gitlab.com/g/sub/n/-/issues/7", "gitlab")
+
+
+@pytest.mark.parametrize("kind", ["gitlab", "gitea"])
+def test_read_issue_when_there_is_no_token_then_the_issue_comes_without_comments(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.comment("I can write", "bob")
+        issue = read_issue(seat.fake.url + WEB[kind], env=reading(seat, ""))
+        assert (issue.title, issue.comments) == ("total() is one too high", ())
+        assert "comments of the issue were not read" in issue.warnings[0]
+
+
+def test_gitea_when_the_token_may_not_ask_who_may_write_then_nobody_may(tmp_path: Path) -> None:
+    with seated("gitea", tmp_path) as seat:
+        seat.repository.permissions[LOGINS["gitea"]] = "write"
+        with pytest.raises(ForgeError) as caught:
+            seat.forge.may_write("bob")
+        assert caught.value.forge_kind == "forbidden"
+        assert "docs/ci.md" in caught.value.mend

@@ -18,8 +18,10 @@ FAILURES: dict[str, tuple[tuple[Turn, ...], dict[str, str], str, str]] = {
     "budget": ((FIX, BUSY), {"OSTRO_PRICE": "100000,100000", "OSTRO_BUDGET": "0.01"}, "cost_limit", "Raise the budget"),
 }
 
+LIMITS = ("step limit", "budget")
 
-@pytest.mark.parametrize("name", FAILURES)
+
+@pytest.mark.parametrize("name", ["model error", *(pytest.param(name, marks=pytest.mark.slow) for name in LIMITS)])
 def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp_path: Path) -> None:
     turns, settings, outcome, mend = FAILURES[name]
     with ci_job(tmp_path, turns) as job:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ostro.benchmarks.scripted_endpoint import Exchange, FaultPlan
-from tests.forge.ci_job import CiJob, Event, ci_job
+from tests.forge.ci_job import ROOT, CiJob, Event, ci_job
 from tests.forge.fake.server import Fault, FaultKind
 
 PUSH = "/git-receive-pack$"
@@ -179,3 +179,27 @@ def test_pr_when_killed_while_the_model_answers_then_no_turn_is_paid_twice(turn:
         run = job.endpoint.requests[0].conversation
         turns = Counter(asked.turn for asked in job.endpoint.requests if asked.conversation == run)
         assert {number: times for number, times in turns.items() if times > 1} == {turn: 2}
+
+
+DEADLY = """
+import os, signal, sys
+def look(event, arguments):
+    if event == "os.rename" and os.fspath(arguments[1]).endswith(os.environ["DIES_AT"]):
+        os.kill(os.getpid(), signal.SIGKILL)
+if os.environ.get("DIES_AT"):
+    sys.addaudithook(look)
+"""
+"""A `sitecustomize` that lets a process die right before a file of the given name is in its place."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["/request.json", "/report.json", "/patch", "/evidence.json"])
+def test_pr_when_killed_before_a_file_is_in_place_then_the_next_one_goes_on(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DEADLY, "utf-8")
+    with ci_job(tmp_path) as job:
+        event = job.labelled()
+        path = f"{ROOT / 'typings'}:{tmp_path}"
+        with job.start("pr", event=event, PYTHONPATH=path, DIES_AT=name) as dying:
+            dying.communicate(timeout=300)
+        assert dying.returncode == -signal.SIGKILL, "the file was never written"
+        assert_one_of_each(job, job.run("pr", event=event))

@@ -31,7 +31,11 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
 
 @route("GET", REPOSITORY + "/collaborators/{username}/permission", ROUTES)
 def get_permission(view: View) -> tuple[int, Any]:
-    login = view.parts["username"]
+    login, token = view.parts["username"], view.ask.token
+    if token is None:
+        raise Refused(401, "token is required")
+    if token.login != login and view.repository.permission_of(token.login) != "admin":
+        raise Refused(403, "Only admins can query all permissions, repo admins can query all repo permissions")
     if login not in view.world.users:
         raise Refused(404, "user does not exist")
     permission = view.repository.permission_of(login)

@@ -23,6 +23,8 @@ def answer(world: World, ask: Ask, *, base_url: str) -> Answer:
     """Answer as GitLab does."""
     if ask.refused:
         return Answer(401, {"message": "401 Unauthorized"})
+    if ask.token is None and (ask.path == "/users" or ask.path.endswith("/notes")):
+        return Answer(401, {"message": "401 Unauthorized"})
     if ask.path == "/users":
         found = [_person(world, login) for login in world.users if login == ask.query.get("username")]
         return Answer(200, found, "/users")
@@ -214,7 +216,7 @@ def _issue(view: View, issue: Issue) -> Json:
         "author": _person(view.world, issue.author),
         "assignees": [_person(view.world, login) for login in issue.assignees],
         "labels": list(issue.labels),
-        "confidential": False,
+        "confidential": issue.confidential,
         "created_at": STAMP,
         "web_url": f"{view.base_url}/{view.repository.full_name}/-/issues/{issue.number}",
     }

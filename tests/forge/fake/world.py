@@ -65,6 +65,7 @@ class Issue:
     labels: list[str] = field(default_factory=list[str])
     assignees: list[str] = field(default_factory=list[str])
     moved_to: str = ""
+    confidential: bool = False
 
 
 @dataclass

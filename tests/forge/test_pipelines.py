@@ -145,7 +145,13 @@ def test_gitlab_when_every_trigger_is_played_then_there_is_still_one_draft(tmp_p
         check_draft(job)
 
 
+def confidential(job: CiJob) -> dict[str, Any]:
+    job.issue.confidential = True
+    return labelled(job)
+
+
 HOSTILE: dict[str, tuple[Any, str]] = {
+    "confidential issue": (confidential, "is confidential"),
     "outsider's label": (lambda job: labelled(job, by="mallory"), "mallory has no write permission"),
     "outsider's comment": (lambda job: commented(job, "/ostro fix", by="mallory"), "mallory has no write permission"),
     "access token's comment": (lambda job: commented(job, "/ostro fix", by=WRITER), "is a bot"),
@@ -174,11 +180,12 @@ def test_gitlab_when_the_webhook_is_hostile_then_it_is_skipped_in_one_line(name:
         assert job.forge.writes() == []
 
 
+@pytest.mark.slow
 def test_gitea_when_the_issue_is_labelled_then_a_draft_stands_there(tmp_path: Path) -> None:
     with ci_job(tmp_path) as job:
-        job.forge.world.add_user("gitea-actions", "Bot")
-        job.forge.world.add_token(WRITE_TOKEN, "gitea-actions")
-        job.repository.permissions["gitea-actions"] = "write"
+        job.forge.world.add_user("ostro-bot")
+        job.forge.world.add_token(WRITE_TOKEN, "ostro-bot")
+        job.repository.permissions["ostro-bot"] = "admin"  # nobody else is told who may write
         name, payload = job.labelled()
         about = {"number": 1, "labels": [{"id": 3, "name": "ostro"}]}
         event = (name, {**payload, "action": "label_updated", "issue": about})
