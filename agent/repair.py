@@ -22,6 +22,10 @@ _PYTHON = re.compile(r"\A\s*\{\s*'|[:\[,]\s*(?:True|False|None)\b")
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
 
+Rule = tuple[str, Callable[[str], JsonValue]]
+"""A name, and what reads a broken text or raises ValueError or SyntaxError."""
+
+
 class RepairError(ValueError):
     """The arguments are not a JSON object and no rule makes them one."""
 
@@ -86,7 +90,8 @@ def _where(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _mended(text: str, error: json.JSONDecodeError, keys: Collection[str]) -> tuple[JsonValue, str]:
-    for name, rule in (*_RULES, ("inner_quotes", partial(_inner_quotes, keys=keys)), *_LAST_RULES):
+    rules: list[Rule] = [*_RULES, ("inner_quotes", partial(_inner_quotes, keys=keys)), *_LAST_RULES]
+    for name, rule in rules:
         try:
             return rule(text), name
         except (ValueError, SyntaxError):
@@ -171,11 +176,11 @@ def _text_or_value(written: str) -> JsonValue:
     return _loads(written)
 
 
-_RULES: tuple[tuple[str, Callable[[str], JsonValue]], ...] = (
+_RULES: tuple[Rule, ...] = (
     ("raw_newlines", _raw_newlines),
     ("code_fence", _fenced),
     ("trailing_comma", _trailing_comma),
     ("trailing_text", _trailing_text),
     ("missing_brace", _missing_brace),
 )
-_LAST_RULES: tuple[tuple[str, Callable[[str], JsonValue]], ...] = (("python_literal", _python_literal),)
+_LAST_RULES: tuple[Rule, ...] = (("python_literal", _python_literal),)
