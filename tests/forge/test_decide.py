@@ -28,6 +28,7 @@ def event(scene: Scene, name: str, **payload: Any) -> Assignment | Skip:
 
 
 def label(scene: Scene, **more: Any) -> Assignment | Skip:
+    scene.repository.issues[1].labels = ["ostro"]  # who put it there is what the event says
     return event(scene, "issues", **{"action": "labeled", "label": {"name": "ostro"}, "issue": {"number": 1}, **more})
 
 
