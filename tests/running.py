@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ostro.agent.outcome import RunReport
-from ostro.agent.record.events import Ended
+from ostro.agent.record.events import Ended, Published
 from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import bash, git, make_repository
@@ -148,8 +148,10 @@ def check_kept(run: Running, report: RunReport, code: int) -> None:
     assert "sum(prices)\n" in git(run.repository, "show", f"{report.branch}:price.py") + "\n"
     assert "+    return sum(prices)\n" in Path(str(report.patch)).read_text()
     assert RunReport.model_validate_json((run.out / "report.json").read_text()) == report
-    *_, last = read_events(run.out / "trajectory.jsonl")
-    assert isinstance(last, Ended)
+    events = read_events(run.out / "trajectory.jsonl")
+    ended, *after = [event for event in events if isinstance(event, Ended | Published)]
+    assert isinstance(ended, Ended)
+    assert [event.type for event in after] == (["published"] if report.branch else [])
     assert git(run.repository, "status", "--porcelain") == ""
     assert left_behind() == []
 
