@@ -93,6 +93,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_MATRIX] = Matrix()
 
 
+def whole_matrix(config: pytest.Config) -> bool:
+    """Whether this is `make faults`, where the long loops are run to their ends."""
+    return config.pluginmanager.hasplugin(__name__)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if ids_of(item.nodeid)]

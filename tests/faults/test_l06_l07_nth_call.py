@@ -24,6 +24,7 @@ from tests.driving import CHECK, FIX, SUBMIT, git, make_repository
 from tests.endpoint import serve
 from tests.faults.dying import Nursery, nursery
 from tests.faults.failing import Failure
+from tests.faults.matrix import whole_matrix
 from tests.running import command_lines
 from tests.worlds import missing
 
@@ -179,7 +180,7 @@ STRIDE = 8
 def test_l06_l07_run_when_any_call_fails_then_a_typed_ending_and_a_resumed_run_completes(
     tmp_path: Path, kind: str, pytestconfig: pytest.Config
 ) -> None:
-    for run in until_none_fails(tmp_path, kind, 1, 1 if pytestconfig.getoption("matrix") else STRIDE):
+    for run in until_none_fails(tmp_path, kind, 1, 1 if whole_matrix(pytestconfig) else STRIDE):
         check_completed(run)
 
 

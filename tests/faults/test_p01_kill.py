@@ -16,6 +16,7 @@ import pytest
 from ostro.agent.record.events import Event
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.faults.dying import Nursery, nursery
+from tests.faults.matrix import whole_matrix
 from tests.faults.surviving import (
     Life,
     busy_turns,
@@ -120,7 +121,7 @@ def test_p01_run_when_killed_eight_times_then_the_same_patch_and_nothing_lost(st
 def test_p01_run_when_killed_many_times_then_the_same_patch_and_nothing_lost(
     stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    rounds = LONG if pytestconfig.getoption("matrix") else SHORT
+    rounds = LONG if whole_matrix(pytestconfig) else SHORT
     told = kill_and_resume(stage, rounds)
     print(told)
     assert told["kills"] == rounds

@@ -15,6 +15,7 @@ from ostro.agent.record.events import Event, Observed
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import git
 from tests.faults.dying import Death, Nursery, nursery
+from tests.faults.matrix import whole_matrix
 from tests.faults.surviving import (
     busy_turns,
     check_whole,
@@ -114,6 +115,6 @@ def test_p02_run_when_killed_before_it_began_then_resume_begins_it(stage: Stage,
 def test_p02_run_when_killed_at_any_line_of_the_log_then_the_same_patch(
     stage: Stage, after: bool, pytestconfig: pytest.Config
 ) -> None:
-    step = 1 if pytestconfig.getoption("matrix") else SAMPLE  # `make faults` takes every line
+    step = 1 if whole_matrix(pytestconfig) else SAMPLE  # `make faults` takes every line
     for line in range(0, len(stage.events), step):
         survive(stage, Death(line, after))
