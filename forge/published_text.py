@@ -17,7 +17,7 @@ _CLOSING = re.compile(
     r"\b(clos|fix|resolv|implement)(e[sd]?|ing|s)?(?=[\s:]*(?:[\w./-]*[#!]\s*\d|GH-\d|https?://))", re.IGNORECASE
 )
 _REFERENCE = re.compile(r"(?<=[#!@])(?=\w)|(?<=\bGH)(?=-\d)")
-_URL = re.compile(r"\b(https?):(?=//)", re.IGNORECASE)
+_URL = re.compile(r":(?=//)")
 _LINE_COMMAND = re.compile(r"^([ \t>*+-]*)(?=/[A-Za-z])", re.MULTILINE)
 _MARKUP = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "\\[", "]": "\\]", "|": "\\|"})
 _TICKS = re.compile(r"`+")
@@ -63,5 +63,5 @@ def code_block(text: str, *, limit: int) -> str:
 
 def _inert(text: str) -> str:
     text = _CLOSING.sub(lambda match: match[1] + _ZERO + (match[2] or ""), text)
-    text = _URL.sub(rf"\1{_ZERO}:", text)
+    text = _URL.sub(f"{_ZERO}:", text)
     return _REFERENCE.sub(_ZERO, text)

@@ -76,7 +76,10 @@ def parse_request(head: bytes) -> Request:
 
 
 def _fetch(method: str, target: str, header_lines: list[str]) -> Request:
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise BadRequestError(f"not a URL: {error}") from error
     if parts.scheme != "http" or not parts.netloc or "@" in parts.netloc:
         raise BadRequestError("the target must be an absolute http:// URL without a user")
     host, port = _authority(parts.netloc, default=80)
