@@ -97,11 +97,13 @@ function timesView(logs, row) {
 }
 
 function stepsView(data, detail, logs) {
+  // In an evaluation the agent's run is a folder in the instance's.
+  const place = detail.folder + (logs.some((one) => one.name === "run") ? "/run" : "");
   const parts = logs.map((log, index) => {
     const context = {
       log: index,
       shared: data.shared,
-      where: (event) => `${detail.folder}/${logs.length > 1 && log.name.startsWith("attempt") ? log.name + "/" : ""}${event.full_output || "trajectory.jsonl"}`,
+      where: (event) => `${place}/${log.name.startsWith("attempt") ? log.name + "/" : ""}${event.full_output || "trajectory.jsonl"}`,
     };
     const problem = log.problem ? h("p", { class: "warning" }, "The log cannot be read further: " + log.problem) : null;
     const title = logs.length > 1 ? h("h3", { class: "attempt" }, log.name) : null;
