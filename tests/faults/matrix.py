@@ -32,7 +32,8 @@ def ids_of(nodeid: str) -> set[str]:
     """Return the rows that a test belongs to, by its name and its parameters."""
     name, _, parameters = nodeid.rpartition("::")[2].partition("[")
     named = _NAMED.match(name)
-    return {part.upper() for part in named[1].split("_")[1:]} if named else set(_PARAMETER.findall(parameters))
+    of_name = {part.upper() for part in named[1].split("_")[1:]} if named else set[str]()
+    return of_name | set(_PARAMETER.findall(parameters))
 
 
 class Matrix:
