@@ -99,20 +99,25 @@ class Batch:
     watcher: Watcher
     purse: Purse
     stopped: str = ""
-    crashes: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
 
     def drive(self, orders: Sequence[WorkOrder]) -> None:
         """Do the orders; those that failed for want of infrastructure once more."""
-        for _ in range(INFRA_TRIES):
-            again: list[WorkOrder] = []
+        for left in reversed(range(INFRA_TRIES)):
+            again: list[tuple[WorkOrder, InstanceResult]] = []
             for done in self.engine.run(orders, self.work, self._stop):
                 result = self._take(done)
                 self.watcher.ended(done.order, result)
                 if result is not None and result.infra:
-                    again.append(done.order.model_copy(update={"earlier_tries": result.tries}))
-            orders = again
-            if not orders or self.stopped:
+                    again.append((done.order, result))
+            if not left or not again or self.stopped:
                 return
+            orders = [self._begun_again(order, result) for order, result in again]
+
+    def _begun_again(self, order: WorkOrder, result: InstanceResult) -> WorkOrder:
+        """Return the order for another try; the run that goes on books once more what it had spent here."""
+        if self.engine.here:
+            self.purse.draw(-result.cost_usd, -(result.tokens.input + result.tokens.output))
+        return order.model_copy(update={"earlier_tries": result.tries})
 
     def _take(self, done: Done[WorkOrder, InstanceResult]) -> InstanceResult | None:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
@@ -164,7 +169,7 @@ def evaluate(
         keep_manifest(request)
         finished = dict(read_results(request.out))
         purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
-        for result in finished.values():
+        for result in filter(_is_final, finished.values()):  # what goes on books what it had spent by itself
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
         batch = Batch(request, engine, work_with(purse), watcher, purse)

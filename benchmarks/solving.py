@@ -16,7 +16,7 @@ from typing import Any
 
 from ostro.agent.budget import Purse
 from ostro.agent.errors import OstroError, UsageError
-from ostro.agent.outcome import Ending, RunReport
+from ostro.agent.outcome import Ending, RunReport, Tokens
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
@@ -171,6 +171,7 @@ def _infra(order: WorkOrder, kind: str, reason: str, seconds: float, report: Run
         infra_kind=kind,
         tries=order.earlier_tries + 1,
         steps=report.steps if report else 0,
+        tokens=report.tokens if report else Tokens(),
         cost_usd=report.cost_usd if report else 0.0,
         seconds=round(seconds, 3),
     )
