@@ -21,6 +21,7 @@ from ostro.sandbox.protocol import MAX_PATCH_BYTES
 
 EVIDENCE_FILE = "evidence.json"
 PATCH_NAME = "patch"
+TRAJECTORY_FILE = "trajectory.jsonl"
 MAX_EVIDENCE_BYTES = 1024 * 1024
 
 # pydantic's expressions are Rust's: `$` is the very end of the text.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport
@@ -25,7 +25,7 @@ from ostro.forge.protocol import Forge, IssueState, Pull
 from ostro.forge.published_text import code, paragraph
 from ostro.forge.status import broken_text, failure_lines, headline_of, result_text, stopped_text
 from ostro.sandbox.host_git import patched
-from ostro.sandbox.policy import PatchPolicy, PolicyReport, check_patch
+from ostro.sandbox.policy import Finding, PatchPolicy, PolicyReport, check_patch
 from ostro.sandbox.policy_rules import RULES, Level, RuleName
 
 DRAFT_LABEL = "ostro-draft"
@@ -44,6 +44,7 @@ class Publication:
         told: one line for the log.
         text: for the step summary, Markdown.
         notices: one line each, for annotations.
+        findings: of the policy, about the patch.
     """
 
     status: str
@@ -53,6 +54,7 @@ class Publication:
     commit: str = ""
     pull: Pull | None = None
     notices: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def forge_policy(levels: Mapping[RuleName, Level], redact: Redactor) -> PatchPolicy:
@@ -92,7 +94,8 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
         if problems:
             lines = ("Its patch breaks the rules for patches; nothing of it was pushed:", problems,
                      "**Next step:** look at the patch in the job's artifact; `/ostro retry` starts anew.")  # fmt: skip
-            return _told(forge, evidence, "refused", "the patch was refused", lines)
+            refused = _told(forge, evidence, "refused", "the patch was refused", lines)
+            return replace(refused, findings=report.findings)
         message = commit_message(
             evidence,
             state.title,
@@ -100,7 +103,8 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
             mail=forge.noreply(evidence.actor, evidence.actor_id),
         )
         landed = landing.land(report.patch, message, salvage=not evidence.solved)
-    return _pull(forge, evidence, landed, state, report) if evidence.solved else _salvaged(forge, evidence, landed)
+    found = _pull(forge, evidence, landed, state, report) if evidence.solved else _salvaged(forge, evidence, landed)
+    return replace(found, findings=report.findings)
 
 
 def _state_of(forge: Forge, issue: int) -> IssueState | None:

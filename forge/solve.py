@@ -29,17 +29,17 @@ from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
 from ostro.forge.decide import Assignment
 from ostro.forge.event import is_bot
-from ostro.forge.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
+from ostro.forge.evidence import EVIDENCE_FILE, TRAJECTORY_FILE, Evidence, read_evidence, write_evidence
 from ostro.forge.issue import to_task, with_pictures
 from ostro.forge.job import Job
 from ostro.forge.marker import read_marker
 from ostro.forge.proposal import propose
 from ostro.forge.protocol import Comment, FailedCheck, Forge
+from ostro.forge.reports import write_reports
 from ostro.sandbox.protocol import SandboxError
 from ostro.sandbox.remote import check_out
 
 HISTORY_COMMITS = 200
-TRAJECTORY = "trajectory.jsonl"
 TAIL_STEPS = 25
 LINE_CHARS = 200
 SHOWN_CHECKS = 10
@@ -64,7 +64,7 @@ class Solving:
 
 
 def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> Evidence:
-    """Work on the issue and write `patch`, `evidence.json` and `trajectory.jsonl` into the output folder.
+    """Work on the issue and write patch, evidence, reports and trajectory into the output folder.
 
     The same order is not worked on twice: its evidence is taken as it is, and a run that was cut off is gone on with.
 
@@ -94,10 +94,11 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     if report is not None and report.outcome is Ending.INTERRUPTED:
         raise Interrupted("the run was interrupted; the same command goes on with it")
     evidence, patch = _gathered(_evidence(job, assignment, order, base_commit=base), report, outcome, task, found)
-    log = work / "run" / TRAJECTORY
+    log = work / "run" / TRAJECTORY_FILE
     if log.exists():
         evidence = _with(evidence, {"tail": _tail(log)})
-        shutil.copyfile(log, solving.out / TRAJECTORY)
+        shutil.copyfile(log, solving.out / TRAJECTORY_FILE)
+    write_reports(solving.out, evidence)
     write_evidence(solving.out, evidence, patch)
     return evidence
 

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from ostro.agent.errors import UsageError
 from ostro.agent.outcome import Ending
 from ostro.forge.evidence import EVIDENCE_FILE, PATCH_NAME, Evidence, read_evidence, write_evidence
-from ostro.forge.job_output import SUMMARY_BYTES, annotation, inert_log_line, write_outputs, write_summary
+from ostro.forge.job_output import (
+    SUMMARY_BYTES,
+    annotation,
+    annotation_lines,
+    inert_log_line,
+    write_outputs,
+    write_summary,
+)
 from ostro.forge.published_text import code, code_block, one_line, paragraph
 from ostro.forge.status import NEXT_STEPS
 from tests.forge.conftest import PATCH, Scene
@@ -69,6 +76,16 @@ def test_annotation_when_its_text_holds_commands_then_it_stays_one_command(messa
 
 def test_annotation_when_escaped_then_as_the_runner_wants_it() -> None:
     assert annotation("error", "a%b\r\nc", title="t: x, y") == "::error title=t%3A x%2C y::a%25b%0D%0Ac"
+
+
+def test_annotations_when_there_are_more_than_are_shown_then_the_last_says_how_many() -> None:
+    few = annotation_lines("warning", [f"line {number}" for number in range(10)], title="Ostro")
+    assert few == tuple(f"::warning title=Ostro::line {number}" for number in range(10))
+    many = annotation_lines("warning", [f"line {number}" for number in range(25)])
+    assert many[8:] == (
+        "::warning::line 8",
+        "::warning::16 more are in the step's summary and in the files of the run.",
+    )
 
 
 def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more() -> None:
