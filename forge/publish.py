@@ -7,8 +7,9 @@ It has the token that writes, no model, and runs no code of the repository. cli/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport
@@ -27,6 +28,7 @@ from ostro.forge.status import broken_text, failure_lines, headline_of, result_t
 from ostro.sandbox.host_git import patched
 from ostro.sandbox.policy import Finding, PatchPolicy, PolicyReport, check_patch
 from ostro.sandbox.policy_rules import RULES, Level, RuleName
+from ostro.sandbox.protocol import SandboxError
 
 DRAFT_LABEL = "ostro-draft"
 FAILED_LABEL = "ostro-failed"
@@ -103,7 +105,11 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
             mail=forge.noreply(evidence.actor, evidence.actor_id),
         )
         landed = landing.land(report.patch, message, salvage=not evidence.solved)
-    found = _pull(forge, evidence, landed, state, report) if evidence.solved else _salvaged(forge, evidence, landed)
+        if evidence.solved:
+            start = partial(_start_checks, job, forge, landing, landed, report.patch, message)
+            found = _pull(forge, evidence, landed, state, report, start)
+        else:
+            found = _salvaged(forge, evidence, landed)
     return replace(found, findings=report.findings)
 
 
@@ -161,7 +167,32 @@ def _problems(report: PolicyReport, landing: Landing, patch: bytes) -> str:
     return "\n".join(lines[:SHOWN_FINDINGS])
 
 
-def _pull(forge: Forge, evidence: Evidence, landed: Landed, state: IssueState, report: PolicyReport) -> Publication:
+def _start_checks(
+    job: Job, forge: Forge, landing: Landing, landed: Landed, patch: bytes, message: str, pull: Pull
+) -> str:
+    """Let CI start for a draft, as what a job's own token does starts none; return what is to be said of it."""
+    if job.ci_token and job.ci_token != job.token:
+        try:
+            landing.start_checks(landed, patch, message, job.ci_token)
+        except SandboxError as error:  # the draft is there, and that must be told all the same
+            return f"No CI starts for this draft: {error}. Check the token for it (docs/ci.md)."
+        return ""
+    if landed.started or not forge.job_login or pull.author != forge.job_login:
+        return ""
+    return (
+        "This draft was made with the job's own token, so no CI starts for it: close and reopen it, or give the "
+        "publishing job a token of an app, or a second token for that (docs/ci.md)."
+    )
+
+
+def _pull(
+    forge: Forge,
+    evidence: Evidence,
+    landed: Landed,
+    state: IssueState,
+    report: PolicyReport,
+    start: Callable[[Pull], str],
+) -> Publication:
     told = [f"{finding.path or 'the patch'}: {finding.reason}" for finding in report.findings]
     if landed.moved:
         told.append(f"The branch {evidence.branch} holds commits of other people, so this is on {landed.branch}.")
@@ -172,11 +203,7 @@ def _pull(forge: Forge, evidence: Evidence, landed: Landed, state: IssueState, r
         title=title_of(evidence, state.title),
         body=body_of(evidence, closing=forge.closing, notices=tuple(told)),
     )
-    if pull.author == forge.job_login and forge.job_login:
-        told.append(
-            "This draft was made with the job's own token, so no CI starts for it: close and reopen it, or give "
-            "the publishing job a token of an app (docs/ci.md)."
-        )
+    told += filter(None, [start(pull)])
     forge.label_pull(pull.number, DRAFT_LABEL)
     forge.remove_label(evidence.issue, FAILED_LABEL)
     tests = "tests are green" if evidence.green else "tests do not vouch for it"
