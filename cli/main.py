@@ -34,6 +34,7 @@ COMMANDS = {
     "report": "Write the reports of an evaluation, one HTML page among them.",
     "fork": "Go another way from a step of a run: another model, prompt, tools or message.",
     "replay": "Run the recorded replies of a run again and compare what comes back.",
+    "export": "Write a run in the format of another tool.",
     "clean": "Show what is kept on the disk, and remove it.",
     "grade": "Judge predictions, of whatever agent, by the tests of their tasks.",
     "validate": "Check that a task set is fair: the known fix passes, the base does not.",
