@@ -28,6 +28,7 @@ from ostro.benchmarks.orders import Policy, WorkOrder
 from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import InstanceResult, RunManifest
 from ostro.benchmarks.solving import NotFinalError
+from ostro.benchmarks.spending import spent_in_all
 from ostro.benchmarks.store import (
     MANIFEST,
     RESULT,
@@ -114,8 +115,8 @@ class Batch:
             orders = [self._begun_again(order, result) for order, result in again]
 
     def _begun_again(self, order: WorkOrder, result: InstanceResult) -> WorkOrder:
-        """Return the order for another try; the run that goes on books once more what it had spent here."""
-        if self.engine.here:
+        """Return the order for another try; its next result tells again what this one has cost."""
+        if not self.engine.here:
             self.purse.draw(-result.cost_usd, -(result.tokens.input + result.tokens.output))
         return order.model_copy(update={"earlier_tries": result.tries})
 
@@ -123,6 +124,7 @@ class Batch:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
         result = done.result
         if isinstance(done.error, NotFinalError):
+            self._stop()  # says why, also where no further order would have asked
             return None
         if result is None:
             result = InstanceResult(
@@ -169,9 +171,11 @@ def evaluate(
         keep_manifest(request)
         finished = dict(read_results(request.out))
         purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
-        for result in filter(_is_final, finished.values()):  # what goes on books what it had spent by itself
+        for result in filter(_is_final, finished.values()):
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
+        for spent in (spent_in_all(order.folder) for order in orders if engine.here):
+            purse.draw(spent.cost_usd, spent.token_count)
         batch = Batch(request, engine, work_with(purse), watcher, purse)
         batch.drive(orders)
         return read_run(request.out), batch.stopped

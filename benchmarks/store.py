@@ -7,6 +7,7 @@
     RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
     RUN/instances/ID[@SAMPLE]/               patch.diff, and test.log of the grading
     RUN/instances/ID[@SAMPLE]/run/           the agent's run folder: trajectory.jsonl and all
+    RUN/instances/ID[@SAMPLE]/run.aside-N/   one that could not be gone on with; what it spent still counts
 
 A file that is read back is written whole or not at all (`write_text`), so that a crash leaves no half of one.
 `@` stands in no instance id, so no sample's folder can be taken for another instance's.
@@ -90,9 +91,9 @@ def read_manifest(folder: Path) -> RunManifest:
     return _read(path, RunManifest)
 
 
-def logs_of(folder: Path) -> list[Path]:
+def logs_of(folder: Path, run: str = AGENT_RUN) -> list[Path]:
     """Return the trajectories of one instance's agent: one, or one for each attempt."""
-    return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
+    return sorted([*folder.glob(f"{run}/{TRAJECTORY}"), *folder.glob(f"{run}/attempt*/{TRAJECTORY}")])
 
 
 def instance_logs(run: Path) -> list[Path]:
