@@ -7,7 +7,7 @@ the result of the instance count it (benchmarks/solving.py, benchmarks/harness.p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostro.agent.budget import Purse
@@ -22,7 +22,7 @@ class Spent:
     """Dollars and tokens."""
 
     cost_usd: float = 0.0
-    tokens: Tokens = Tokens()
+    tokens: Tokens = field(default_factory=Tokens)
 
     @property
     def token_count(self) -> int:

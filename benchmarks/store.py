@@ -108,6 +108,27 @@ def instance_logs(run: Path) -> list[Path]:
     return logs
 
 
+def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
+    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
+    for result in map(_result_at, sorted(folder.glob(f"{INSTANCES}/*/{RESULT}"))):
+        if result is not None:
+            yield (result.instance_id, result.sample), result
+
+
+def remove_damaged(folder: Path) -> None:
+    """Remove results that cannot be read: reports of the folder would trip over them."""
+    for path in folder.glob(f"{INSTANCES}/*/{RESULT}"):
+        if _result_at(path) is None:
+            path.unlink(missing_ok=True)
+
+
+def _result_at(path: Path) -> InstanceResult | None:
+    try:
+        return InstanceResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, and a crash, sees the old content or the new one.
 

@@ -32,6 +32,9 @@ image_option = click.option("--base-image", default="", metavar="NAME", help="Im
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once."
 )
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="How many environments to build at once."
+)
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True, metavar="S",
     help="Seconds that the tests of one instance may take.",
@@ -51,8 +54,14 @@ timeout_option = click.option(
 @sandbox_option
 @image_option
 @workers_option
+@jobs_option
 @timeout_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep logs, patches and results here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep logs, patches and results here; what is graded there already is not graded again.",
+)
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
 @output_option
 def command(
@@ -62,6 +71,7 @@ def command(
     sandbox: str,
     base_image: str,
     workers: int,
+    jobs: int,
     timeout: float,
     out: Path | None,
     fail_under: float | None,
@@ -70,14 +80,15 @@ def command(
     """Judge predictions by the tests of their tasks, each in a fresh sandbox.
 
     A resolved verdict counts only where log, exit code and test runner agree and the patch left alone what decides how
-    tests run. The rate's denominator is every task asked for. Ends with 0, with 9 below --fail-under, with 5 when a
-    sandbox or an environment failed.
+    tests run. The rate's denominator is every task asked for. With --out, the same command goes on after a kill. Ends
+    with 0, with 9 below --fail-under, with 5 when a sandbox or an environment failed.
     """
+    from ostro.agent.record.lock import RunLock
     from ostro.benchmarks.batch import grade_all, manifest_of
     from ostro.benchmarks.instance_files import choose, read_instances
-    from ostro.benchmarks.manifest import leave_manifest
+    from ostro.benchmarks.manifest import take_up
     from ostro.benchmarks.predictions import read_predictions
-    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.store import read_run, remove_damaged
 
     instances = choose(read_instances(tasks), only)
     found = read_predictions(predictions, instances)
@@ -86,20 +97,32 @@ def command(
     if found.null:
         click.echo(f"{found.null} predictions have no patch.", err=True)
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-graded-")))
-        place = place_of(sandbox, base_image, folder, timeout)
+        folder = taken(out, stack, "ostro-graded-")
+        stack.enter_context(RunLock(folder))
+        place = place_of(sandbox, base_image, folder, timeout, jobs)
         model = next((one.model_name_or_path for one in found.by_id.values()), "")
-        leave_manifest(manifest_of("grade", tasks, instances, place, model), instances, folder)
+        take_up(manifest_of("grade", tasks, instances, place, model), instances, folder)
+        remove_damaged(folder)
         grade_all(instances, found, place, workers=workers, done=_tell)
         return conclude(read_run(folder), output, keep=out is not None, fail_under=fail_under)
 
 
-def place_of(sandbox: str, base_image: str, folder: Path, timeout: float) -> Place:
+def taken(out: Path | None, stack: ExitStack, prefix: str) -> Path:
+    """Return the folder to work in, made: the user's, or one that goes away at the end."""
+    if out is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+    out.mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def place_of(sandbox: str, base_image: str, folder: Path, timeout: float, jobs: int) -> Place:
     """Return where to grade, what is built kept below OSTRO_HOME."""
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import Place, choose_flavour
+    from ostro.benchmarks.building import PULLED, BuildSite
 
-    return Place(choose_flavour(sandbox), load().settings.home, folder, base_image, timeout)
+    site = BuildSite(jobs, folder / PULLED)
+    return Place(choose_flavour(sandbox), load().settings.home, folder, base_image, timeout, site)
 
 
 def _tell(result: InstanceResult) -> None:

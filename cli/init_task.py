@@ -60,8 +60,8 @@ def command(
     """Make a task of two commits: one with a bug, and its fix with the tests that show it.
 
     Which tests the fix mends, and which must go on passing, is found by running them before and after, twice, in a
-    sandbox. The row has SWE-bench's keys; a small repository of plain text goes into it whole. --out takes a JSONL file,
-    which gets a line, or the folder of a task repository as swebench 5 has them, which gets tasks/ID.
+    sandbox. The row has SWE-bench's keys; a small repository of plain text goes into it whole. --out takes a JSONL
+    file, which gets a line, or the folder of a task repository as swebench 5 has them, which gets tasks/ID.
     """
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
