@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ostro.benchmarks.batch import Place
     from ostro.benchmarks.results import InstanceResult
 
+NAMED = 3
+"""Ids that are named of those that have no task."""
+
 tasks_option = click.option(
     "--tasks", required=True, metavar="SOURCE",
     help="A .json, .jsonl or .parquet file, a folder of them, a task repository, a data set of the hub, or builtin.",
@@ -93,9 +96,10 @@ def command(
     instances = choose(read_instances(tasks), only)
     found = read_predictions(predictions, instances)
     if found.unknown and not only:
-        click.echo(f"{len(found.unknown)} predictions are for no task here: {', '.join(found.unknown[:3])}", err=True)
+        named = ", ".join(found.unknown[:NAMED]) + (" ..." if len(found.unknown) > NAMED else "")
+        click.echo(f"{_predictions(len(found.unknown), 'is', 'are')} for no task here: {named}", err=True)
     if found.null:
-        click.echo(f"{found.null} predictions have no patch.", err=True)
+        click.echo(f"{_predictions(found.null, 'has', 'have')} no patch.", err=True)
     with ExitStack() as stack:
         folder = taken(out, stack, "ostro-graded-")
         stack.enter_context(RunLock(folder))
@@ -105,6 +109,10 @@ def command(
         remove_damaged(folder)
         grade_all(instances, found, place, workers=workers, done=_tell)
         return conclude(read_run(folder), output, keep=out is not None, fail_under=fail_under)
+
+
+def _predictions(count: int, one: str, more: str) -> str:
+    return f"1 prediction {one}" if count == 1 else f"{count} predictions {more}"
 
 
 def taken(out: Path | None, stack: ExitStack, prefix: str) -> Path:
