@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostro.cli.conclusion import conclude
-from ostro.cli.grade import image_option, jobs_option, only_option, workers_option
+from ostro.cli.grade import image_option, jobs_option, namespace_option, only_option, rows_of, workers_option
 from ostro.cli.options import examples, output_option, settings_flags, settings_options
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
     help="Where workers run.",
 )
 @image_option
+@namespace_option
 @click.option(
     "--quarantine",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -80,6 +81,7 @@ def command(
     policy: str,
     engine_name: str,
     base_image: str,
+    namespace: str,
     quarantine: Path | None,
     fail_under: float | None,
     output: str,
@@ -95,13 +97,12 @@ def command(
     from ostro.benchmarks.batch import choose_flavour
     from ostro.benchmarks.building import PULLED, BuildSite
     from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_quarantine
-    from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.benchmarks.store import read_results
     from ostro.cli.batch_screen import BatchScreen
 
     settings = load(None, settings_flags(values)).settings
     request = EvalRequest(
-        instances=tuple(choose(read_instances(tasks), only)[:limit]),
+        instances=tuple(rows_of(tasks, only, namespace)[:limit]),
         dataset=tasks,
         settings=settings,
         out=out.absolute(),

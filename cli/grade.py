@@ -14,6 +14,7 @@ from ostro.cli.options import examples, output_option
 
 if TYPE_CHECKING:
     from ostro.benchmarks.batch import Place
+    from ostro.benchmarks.instance import Instance
     from ostro.benchmarks.results import InstanceResult
 
 NAMED = 3
@@ -31,6 +32,13 @@ sandbox_option = click.option(
     show_default=True,
     help="Where tests run.",
 )  # fmt: skip
+namespace_option = click.option(
+    "--namespace",
+    default="swebench",
+    show_default=True,
+    metavar="NAME",
+    help="Account, or HOST/account of a mirror, that has SWE-bench's images.",
+)
 image_option = click.option("--base-image", default="", metavar="NAME", help="Image that environments are built on.")
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once."
@@ -56,6 +64,7 @@ timeout_option = click.option(
 @only_option
 @sandbox_option
 @image_option
+@namespace_option
 @workers_option
 @jobs_option
 @timeout_option
@@ -73,6 +82,7 @@ def command(
     only: tuple[str, ...],
     sandbox: str,
     base_image: str,
+    namespace: str,
     workers: int,
     jobs: int,
     timeout: float,
@@ -88,12 +98,11 @@ def command(
     """
     from ostro.agent.record.lock import RunLock
     from ostro.benchmarks.batch import grade_all, manifest_of
-    from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.benchmarks.manifest import take_up
     from ostro.benchmarks.predictions import read_predictions
     from ostro.benchmarks.store import read_run, remove_damaged
 
-    instances = choose(read_instances(tasks), only)
+    instances = rows_of(tasks, only, namespace)
     found = read_predictions(predictions, instances)
     if found.unknown and not only:
         named = ", ".join(found.unknown[:NAMED]) + (" ..." if len(found.unknown) > NAMED else "")
@@ -109,6 +118,14 @@ def command(
         remove_damaged(folder)
         grade_all(instances, found, place, workers=workers, done=_tell)
         return conclude(read_run(folder), output, keep=out is not None, fail_under=fail_under)
+
+
+def rows_of(tasks: str, only: tuple[str, ...], namespace: str) -> list[Instance]:
+    """Return the rows that a command is about."""
+    from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.official import from_namespace
+
+    return [from_namespace(one, namespace) for one in choose(read_instances(tasks), only)]
 
 
 def _predictions(count: int, one: str, more: str) -> str:

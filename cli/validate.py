@@ -13,8 +13,10 @@ from ostro.cli.conclusion import BELOW, INFRASTRUCTURE
 from ostro.cli.grade import (
     image_option,
     jobs_option,
+    namespace_option,
     only_option,
     place_of,
+    rows_of,
     sandbox_option,
     taken,
     tasks_option,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @only_option
 @sandbox_option
 @image_option
+@namespace_option
 @workers_option
 @jobs_option
 @timeout_option
@@ -54,6 +57,7 @@ def command(
     only: tuple[str, ...],
     sandbox: str,
     base_image: str,
+    namespace: str,
     workers: int,
     jobs: int,
     timeout: float,
@@ -69,11 +73,10 @@ def command(
     """
     from ostro.agent.record.lock import RunLock
     from ostro.benchmarks.batch import manifest_of
-    from ostro.benchmarks.instance_files import choose, read_instances
     from ostro.benchmarks.manifest import take_up
     from ostro.benchmarks.validation import validate_all
 
-    instances = choose(read_instances(tasks), only)
+    instances = rows_of(tasks, only, namespace)
     with ExitStack() as stack:
         folder = taken(out, stack, "ostro-validated-")
         stack.enter_context(RunLock(folder))

@@ -66,9 +66,7 @@ def test_build_when_several_workers_need_one_environment_then_it_is_built_once(
 ) -> None:
     site = BuildSite(jobs=4)
     with ThreadPoolExecutor(4) as pool:
-        found = list(
-            pool.map(lambda _: build_environment(small_instance, "local", tmp_path, site=site), range(4))
-        )
+        found = list(pool.map(lambda _: build_environment(small_instance, "local", tmp_path, site=site), range(4)))
     assert len(set(found)) == 1
     (log,) = (tmp_path / "instances" / "logs").glob("*.log")
     assert log.read_text().count("-m venv") == 1
@@ -113,7 +111,7 @@ def test_room_when_an_earlier_process_of_the_run_pulled_images_then_they_may_go_
 def test_build_when_the_disk_is_nearly_full_then_it_is_told_and_nothing_is_left(
     small_instance: Instance, tmp_path: Path
 ) -> None:
-    with pytest.raises(SandboxError, match="only .* MiB are free") as caught:
+    with pytest.raises(SandboxError, match=r"only .* MiB are free") as caught:
         build_environment(small_instance, "local", tmp_path)
     assert caught.value.kind == "disk_full"
     assert "ostro clean" in caught.value.mend
