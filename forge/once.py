@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ostro.agent.errors import ForgeError
-from ostro.forge.job import own_note
+from ostro.forge.ours import own_note
 from ostro.forge.protocol import Forge, Note, Pull
 
 TRIES = 4
