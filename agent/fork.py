@@ -103,6 +103,7 @@ def fork(request: ForkRequest, listener: Listener | None, say: Callable[[str], N
     folder = open_folder(settings.home, request.out)
     try:
         _write(parent, folder, settings, events)
+        folder.list_below(settings.home)
         return resume(folder.path, {}, listener, say)
     except BaseException:
         if not (folder.path / LOG).is_file() or not _has_begun(folder.path / LOG):

@@ -92,6 +92,8 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
         except BaseException:
             folder.discard()
             raise
+        if request.deliver == "branch":
+            folder.list_below(request.settings.home)
         return finish(request, prepared, listener, started)
 
 
