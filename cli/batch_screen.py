@@ -35,7 +35,7 @@ class BatchScreen:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._before = len(finished)
-        self._statuses = Counter[str](result.status for result in finished)
+        self._statuses = {(result.instance_id, result.sample): result.status for result in finished}
         self._spent = sum(result.cost_usd for result in finished)
         self._under_way: dict[tuple[str, int], tuple[float, int, float]] = {}
         self._notices: list[str] = []
@@ -80,7 +80,7 @@ class BatchScreen:
             self._under_way.pop(order.key, None)
             if result is None:
                 return
-            self._statuses[result.status] += 1
+            self._statuses[order.key] = result.status  # of a second try after a failure of the infrastructure, too
             self._spent += result.cost_usd
             line = f"{self._name(order)}: {result.status}, {result.ending}, {result.steps} steps"
             detail = f" ({result.infra})" if result.infra else ""
@@ -105,9 +105,10 @@ class BatchScreen:
 
     def _progress(self) -> str:
         """Return one line: done of all, resolved, spend, its projection, and when it will be over."""
-        done = sum(self._statuses.values())
+        done = len(self._statuses)
         fresh = done - self._before
-        parts = [f"{done} of {self._total} done", f"{self._statuses['resolved']} resolved", dollars(self._spent)]
+        resolved = list(self._statuses.values()).count("resolved")
+        parts = [f"{done} of {self._total} done", f"{resolved} resolved", dollars(self._spent)]
         if fresh and done < self._total:
             left_s = (time.monotonic() - self._started) / fresh * (self._total - done)
             parts += [f"about {dollars(self._spent / done * self._total)} in all", f"about {_span(left_s)} left"]
@@ -120,14 +121,16 @@ class BatchScreen:
         from rich.text import Text
 
         with self._lock:
-            done = sum(self._statuses.values())
+            done = len(self._statuses)
             table = Table(box=None, pad_edge=False)
             for name, justify in (("instance", "left"), ("steps", "right"), ("spent", "right"), ("s", "right")):
                 table.add_column(name, justify="left" if justify == "left" else "right")
             for key, (since, steps, spent) in list(self._under_way.items()):
                 name = key[0] + (f"@{key[1]}" if key[1] > 1 else "")
                 table.add_row(name, str(steps), dollars(spent), f"{time.monotonic() - since:.0f}")
-            counts = "  ".join(f"{status} {count}" for status, count in sorted(self._statuses.items()))
+            counts = "  ".join(
+                f"{status} {count}" for status, count in sorted(Counter(self._statuses.values()).items())
+            )
             return Group(
                 ProgressBar(total=max(self._total, 1), completed=done, width=60),
                 Text(self._progress()),
