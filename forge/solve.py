@@ -85,8 +85,9 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
         write_evidence(solving.out, evidence, b"")
         return evidence
     work = _work_folder(solving.out, order)
-    base = _checked_out(forge, assignment, work / "repository", solving)
-    found = load(work / "repository", solving.flags)
+    branch = assignment.branch if assignment.follow_up else assignment.base_branch
+    base = _checked_out(forge, branch, work / "repository", solving)
+    found = _configured(forge, assignment, work, solving)
     if found.settings.sandbox == "none":
         raise UsageError("--sandbox none keeps nothing from the job's token", mend="Use docker, local or auto.")
     task = _read_task(forge, assignment, _own_host(job))
@@ -126,15 +127,23 @@ def _any_base(assignment: Assignment) -> str:
     return assignment.pull.head_commit if assignment.pull else "0" * 40
 
 
-def _checked_out(forge: Forge, assignment: Assignment, folder: Path, solving: Solving) -> str:
-    """Fetch the base once an order; a fetch that was cut off is made again."""
+def _configured(forge: Forge, assignment: Assignment, work: Path, solving: Solving) -> Configuration:
+    """Read the configuration of the base branch: a draft may hold what an earlier run made of it."""
+    folder = work / "repository"
+    if assignment.follow_up:
+        folder = work / "base"
+        _checked_out(forge, assignment.base_branch, folder, solving, depth=1)
+    return load(folder, solving.flags)
+
+
+def _checked_out(forge: Forge, branch: str, folder: Path, solving: Solving, *, depth: int = HISTORY_COMMITS) -> str:
+    """Fetch a branch once an order; a fetch that was cut off is made again."""
     mark = folder.with_suffix(".commit")
     if mark.exists():
         return mark.read_text("ascii")
     shutil.rmtree(folder, ignore_errors=True)
-    branch = assignment.branch if assignment.follow_up else assignment.base_branch
     solving.say(f"fetching {branch} of {forge.repository}")
-    commit = check_out(forge.remote, folder, branch, depth=HISTORY_COMMITS)
+    commit = check_out(forge.remote, folder, branch, depth=depth)
     mark.write_text(commit, "ascii")
     return commit
 
