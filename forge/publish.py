@@ -20,6 +20,7 @@ from ostro.forge.event import issue_of_branch
 from ostro.forge.evidence import Evidence
 from ostro.forge.job import Job
 from ostro.forge.landing import Landed, Landing
+from ostro.forge.marker import read_marker
 from ostro.forge.once import ensure_note, ensure_pull
 from ostro.forge.ours import own_pulls
 from ostro.forge.protocol import Forge, IssueState, Pull
@@ -79,6 +80,8 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
         SandboxError: git fails.
     """
     _belongs_here(job, evidence)
+    if not evidence.run_url.startswith(f"{job.server_url}/"):
+        evidence = evidence.model_copy(update={"run_url": ""})
     state = _state_of(forge, evidence.issue)
     if state is None:
         refusal = f"issue #{evidence.issue} was deleted or moved meanwhile; nothing is published"
@@ -196,13 +199,11 @@ def _pull(
     told = [f"{finding.path or 'the patch'}: {finding.reason}" for finding in report.findings]
     if landed.moved:
         told.append(f"The branch {evidence.branch} holds commits of other people, so this is on {landed.branch}.")
-    pull = ensure_pull(
-        forge,
-        branch=landed.branch,
-        base=evidence.base_branch,
-        title=title_of(evidence, state.title),
-        body=body_of(evidence, closing=forge.closing, notices=tuple(told)),
-    )
+    body = body_of(evidence, closing=forge.closing, notices=tuple(told))
+    title = title_of(evidence, state.title)
+    pull = ensure_pull(forge, branch=landed.branch, base=evidence.base_branch, title=title, body=body)
+    if read_marker(pull.body) is None:
+        told.append("A person opened this pull request: its text was left alone, the evidence is in the job's summary.")
     told += filter(None, [start(pull)])
     forge.label_pull(pull.number, DRAFT_LABEL)
     forge.remove_label(evidence.issue, FAILED_LABEL)
@@ -210,7 +211,7 @@ def _pull(
     name = f"{forge.pull_sign}{pull.number}"
     lines = (f"Draft {name} on {code(landed.branch)}: {tests}.", *(paragraph(line, limit=500) for line in told))
     ensure_note(forge, evidence.issue, result_text(evidence, headline=f"draft {name}", lines=lines))
-    text = f"## [{paragraph(pull.title, limit=200)}]({pull.url})\n\n{pull.body}"
+    text = f"## [{paragraph(pull.title, limit=200)}]({pull.url})\n\n{body}"
     return Publication("pull", f"draft {name}: {pull.url}", text, landed.branch, landed.commit, pull, tuple(told))
 
 

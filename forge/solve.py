@@ -6,10 +6,7 @@ environment of one process (sandbox/remote.py) and nothing that runs in the sand
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +18,6 @@ from ostro.agent.attempt import outcome_of_error
 from ostro.agent.config_sources import Configuration, load
 from ostro.agent.errors import Interrupted, OstroError, UsageError
 from ostro.agent.outcome import Ending, Outcome, RunReport
-from ostro.agent.record.events import Called, Event
-from ostro.agent.record.trajectory import TrajectoryError, read_events
 from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
@@ -30,20 +25,17 @@ from ostro.agent.task import Task
 from ostro.forge.decide import Assignment
 from ostro.forge.event import is_bot
 from ostro.forge.evidence import EVIDENCE_FILE, TRAJECTORY_FILE, Evidence, read_evidence, write_evidence
+from ostro.forge.gathered import first_evidence, gathered, with_tail
 from ostro.forge.issue import to_task, with_pictures
 from ostro.forge.job import Job
 from ostro.forge.marker import read_marker
-from ostro.forge.proposal import propose
 from ostro.forge.protocol import Comment, FailedCheck, Forge
 from ostro.forge.reports import write_reports
 from ostro.sandbox.protocol import SandboxError
 from ostro.sandbox.remote import check_out
 
 HISTORY_COMMITS = 200
-TAIL_STEPS = 25
-LINE_CHARS = 200
 SHOWN_CHECKS = 10
-LONGEST_WARNING = 500
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
         solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already")
         return done
     if assignment.order.command == "stop":
-        evidence = _evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
+        evidence = first_evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
         solving.out.mkdir(parents=True, exist_ok=True)
         write_evidence(solving.out, evidence, b"")
         return evidence
@@ -91,13 +83,14 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     if found.settings.sandbox == "none":
         raise UsageError("--sandbox none keeps nothing from the job's token", mend="Use docker, local or auto.")
     task = _read_task(forge, assignment, _own_host(job))
+    evidence = first_evidence(job, assignment, order, base_commit=base)
     report, outcome = _run(work, task, found, solving)
     if report is not None and report.outcome is Ending.INTERRUPTED:
         raise Interrupted("the run was interrupted; the same command goes on with it")
-    evidence, patch = _gathered(_evidence(job, assignment, order, base_commit=base), report, outcome, task, found)
+    evidence, patch = gathered(evidence, report, outcome, task, found)
     log = work / "run" / TRAJECTORY_FILE
     if log.exists():
-        evidence = _with(evidence, {"tail": _tail(log)})
+        evidence = with_tail(evidence, log)
         shutil.copyfile(log, solving.out / TRAJECTORY_FILE)
     write_reports(solving.out, evidence)
     write_evidence(solving.out, evidence, patch)
@@ -218,82 +211,3 @@ def _report(folder: Path) -> RunReport | None:
         return RunReport.model_validate_json((folder / REPORT_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _evidence(job: Job, assignment: Assignment, order: str, *, base_commit: str, kind: Any = "run") -> Evidence:
-    return Evidence(
-        kind=kind,
-        repository=job.repository,
-        issue=assignment.issue.number,
-        order=order,
-        trigger=f"{assignment.order.trigger}: {assignment.order.command}",
-        actor=assignment.actor,
-        actor_id=assignment.order.actor_id,
-        rounds=assignment.rounds,
-        base_branch=assignment.base_branch,
-        base_commit=base_commit,
-        follow_up=assignment.follow_up,
-        pull=assignment.pull.number if assignment.pull else None,
-        branch=assignment.branch,
-        run_url=job.run_url,
-        finished_at=int(time.time()),
-    )
-
-
-def _gathered(
-    evidence: Evidence, report: RunReport | None, outcome: Outcome | None, task: Task, found: Configuration
-) -> tuple[Evidence, bytes]:
-    """Fill the evidence from the run's report."""
-    if report is None:
-        assert outcome is not None
-        changes: dict[str, Any] = {"outcome": outcome.ending, "reason": outcome.reason[:4000], "error": outcome.error}
-        return _with(evidence, changes), b""
-    patch = Path(report.patch).read_bytes() if report.patch and report.branch else b""
-    proposal, cost = (
-        propose(task, patch, report.reason, found.settings) if patch and report.exit_code == 0 else (None, 0.0)
-    )
-    changes = {
-        "run_id": _run_id(Path(report.run)),
-        "model": report.model[:500],
-        "outcome": report.outcome,
-        "reason": report.reason[:4000],
-        "error": report.error,
-        "proposal": proposal,
-        "tests": report.tests,
-        "security": report.security[:200],
-        "warnings": tuple(line[:LONGEST_WARNING] for line in report.warnings[:100]),
-        "files_changed": tuple(name[:LONGEST_WARNING] for name in report.files_changed[:1000]),
-        "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
-        "cost_usd": round(report.cost_usd + cost, 6),
-        "cost_source": report.cost_source,
-        "tokens": report.tokens,
-        "steps": report.steps,
-        "seconds": report.seconds,
-        "sandbox": report.sandbox[:500],
-    }
-    return _with(evidence, changes), patch
-
-
-def _with(evidence: Evidence, changes: Mapping[str, Any]) -> Evidence:
-    """Return the evidence with changes, validated: `model_copy` would take anything."""
-    return Evidence.model_validate(evidence.model_dump() | dict(changes))
-
-
-def _run_id(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / REQUEST_FILE).read_text("utf-8"))["run_id"])
-    except (OSError, ValueError, KeyError):
-        return ""
-
-
-def _tail(log: Path) -> tuple[str, ...]:
-    try:
-        return tuple(_line(event) for event in read_events(log) if isinstance(event, Called))[-TAIL_STEPS:]
-    except TrajectoryError:
-        return ()
-
-
-def _line(event: Event) -> str:
-    assert isinstance(event, Called)
-    told = " ".join(json.dumps(value, ensure_ascii=False) for value in event.call.arguments.values())
-    return f"{event.turn}. {event.call.name} {' '.join(told.split())}"[:LINE_CHARS]

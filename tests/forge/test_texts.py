@@ -128,6 +128,9 @@ def test_evidence_when_written_then_it_is_read_again(scene: Scene, tmp_path: Pat
         ({"cost_usd": -1}, "cost_usd"),
         ({"actor": "a\nb"}, "actor"),
         ({"reason": "x" * 5000}, "reason"),
+        ({"trigger": "label: fix) fixes #99"}, "trigger"),
+        ({"cost_source": "@everyone"}, "cost_source"),
+        ({"run_url": "https://x.example/a) [b](https://y.example"}, "run_url"),
     ],
 )
 def test_evidence_when_a_value_is_not_what_solve_writes_then_it_is_refused(
