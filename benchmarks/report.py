@@ -156,7 +156,7 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     for k, share in summary.pass_at.items():
         if k > 1:
             yield f"pass@{k} {share:.1%}, pass^{k} {summary.pass_hat[k]:.1%}."
-    if summary.cost_per_resolved_usd is not None:
+    if summary.cost_per_resolved_usd:
         yield f"${summary.cost_per_resolved_usd:.4f} for each resolved sample, everything included."
     if summary.repairs:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
@@ -171,7 +171,10 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
 def junit(run: Run) -> str:
     """Return junit.xml: a test case for each instance and sample, with its status as the type of the failure."""
     statuses = [result.status for result in run.results]
-    missing = sorted(set(run.instance_ids) - {result.instance_id for result in run.results})
+    samples = run.manifest.samples
+    there = {(result.instance_id, result.sample) for result in run.results}
+    asked = [(name, sample) for name in run.instance_ids for sample in range(1, samples + 1)]
+    missing = [label(*one, samples) for one in asked if one not in there]
     skipped = sum(status in ("not_final", "quarantined") for status in statuses) + len(missing)
     errors = statuses.count("infra")
     suite = ET.Element(
@@ -184,13 +187,13 @@ def junit(run: Run) -> str:
         time=f"{sum(result.seconds for result in run.results):.3f}",
     )
     for result in run.results:
-        case = _case(suite, run, _label(result, run.manifest.samples), result.seconds)
+        case = _case(suite, run, label(result.instance_id, result.sample, samples), result.seconds)
         if result.status == "resolved":
             continue
         kind = {"infra": "error", "not_final": "skipped", "quarantined": "skipped"}.get(result.status, "failure")
         ET.SubElement(case, kind, message=_xml(_remarks(result) or result.status), type=result.status)
-    for instance_id in missing:
-        ET.SubElement(_case(suite, run, instance_id, 0.0), "skipped", message="no result yet")
+    for name in missing:
+        ET.SubElement(_case(suite, run, name, 0.0), "skipped", message="no result yet")
     document = ET.Element("testsuites")
     document.append(suite)
     ET.indent(document)
@@ -261,7 +264,7 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         fixed = f"{len(passed)} of {len(passed) + len(failed)}"
     tokens = result.tokens.input + result.tokens.output
     return (
-        _label(result, samples),
+        label(result.instance_id, result.sample, samples),
         result.status,
         result.ending,
         str(result.steps),
@@ -273,8 +276,9 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
     )
 
 
-def _label(result: InstanceResult, samples: int) -> str:
-    return result.instance_id if samples == 1 else f"{result.instance_id} @{result.sample}"
+def label(instance_id: str, sample: int, samples: int) -> str:
+    """Return what one sample of an instance is called in a report."""
+    return instance_id if samples == 1 else f"{instance_id} @{sample}"
 
 
 def _remarks(result: InstanceResult) -> str:

@@ -16,6 +16,13 @@ from ostro.cli.options import examples, output_option, print_json
 
 DAY_S = 86_400.0
 IMAGE_PREFIX = "ostro/"
+TREES = (
+    "environments",
+    "clones",
+    "cache",
+    *(f"instances/{kind}" for kind in ("local", "docker", "packages", "wheels", "sdist")),
+)
+"""Folders of OSTRO_HOME whose entries can be made again; those of benchmarks/environment.py among them."""
 
 
 @dataclass(frozen=True)
@@ -121,20 +128,20 @@ def tree_bytes(path: Path) -> int:
 
 
 def _runs(home: Path) -> list[Item]:
-    from ostro.cli.store import is_working, list_runs
+    from ostro.cli.store import is_working, own_runs
 
-    return [_folder(run, run.name) for run in list_runs(home) if not is_working(run)]
+    return [_folder(run, run.name) for run in own_runs(home) if not is_working(run)]
 
 
 def _checkpoints(home: Path) -> list[Item]:
-    from ostro.cli.store import is_working, list_runs, logs_of
+    from ostro.cli.store import is_working, logs_of, own_runs
 
-    folders = [log.parent / "checkpoints" for run in list_runs(home) if not is_working(run) for log in logs_of(run)]
+    folders = [log.parent / "checkpoints" for run in own_runs(home) if not is_working(run) for log in logs_of(run)]
     return [_folder(path, f"{path.parent.name}/{path.name}") for path in folders if path.is_dir()]
 
 
 def _trees(home: Path) -> list[Item]:
-    kept = [path for area in ("environments", "clones", "cache") for path in sorted((home / area).glob("*"))]
+    kept = [path for area in TREES for path in sorted((home / area).glob("*"))]
     return [_folder(path, str(path.relative_to(home))) for path in kept if path.is_dir() and not path.is_symlink()]
 
 

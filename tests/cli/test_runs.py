@@ -16,7 +16,7 @@ from ostro.agent.outcome import Ending, Outcome, RunReport, Tokens
 from ostro.agent.record.events import Ended, Noted, Observed, Planned, RunStarted
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.cli.main import cli
-from ostro.cli.store import find_run, is_working, list_runs
+from ostro.cli.store import find_run, is_working, list_runs, own_runs, remember
 
 PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-old\n+new\n"
 CALL = ToolCall(id="abcdefghi", name="bash", arguments={"command": "cat a.py\nls", "timeout": 5})
@@ -105,6 +105,31 @@ def test_runs_of_one_gives_its_report(home: Path) -> None:
     found = json.loads(call("runs", "last", "--output", "json").stdout)
     assert found["run"] == str(folder)
     assert "ostro view 20260101-000000-aa" in call("runs", "20260101-000000-aa").stdout
+
+
+def test_runs_made_elsewhere_are_listed_and_found_but_never_removed(home: Path, tmp_path: Path) -> None:
+    here, elsewhere = write_run(home, "20260101-000000-aa"), write_run(tmp_path, "mine")
+    for _ in range(2):
+        remember(home, elsewhere)
+    remember(home, tmp_path / "never-made")
+    stamp = (here / "trajectory.jsonl").stat().st_mtime - 100
+    os.utime(here / "trajectory.jsonl", (stamp, stamp))
+
+    assert list_runs(home) == [elsewhere, here]
+    assert find_run(home, "last") == elsewhere == find_run(home, "mine")
+    assert own_runs(home) == [here]
+    removed = json.loads(call("clean", "--runs", "--output", "json").stdout)["removed"]
+    assert removed == [here.name]
+    assert (elsewhere / "trajectory.jsonl").is_file()
+
+
+def test_clean_knows_the_environments_of_evaluations(home: Path) -> None:
+    for kind in ("local", "wheels"):
+        (home / "instances" / kind / "abc").mkdir(parents=True)
+    assert json.loads(call("clean", "--trees", "--output", "json").stdout)["removed"] == [
+        "instances/local/abc", "instances/wheels/abc",
+    ]  # fmt: skip
+    assert not (home / "instances" / "local" / "abc").exists()
 
 
 def test_find_run_when_the_beginning_is_unique_finds_it(home: Path) -> None:
