@@ -10,9 +10,12 @@ from typing import TypeVar
 
 from ostro.agent.errors import ForgeError
 from ostro.forge.job import own_note
+from ostro.forge.marker import read_marker
 from ostro.forge.protocol import Forge, Note, Pull
 
 TRIES = 4
+JOB_LOG = "/actions/runs/"
+"""In the address of every job's log, on GitHub and on Gitea."""
 
 Thing = TypeVar("Thing")
 
@@ -25,6 +28,15 @@ def ensure_note(forge: Forge, issue: int, body: str) -> Note:
     """
     found = _once(lambda: own_note(forge.notes(issue), issue), lambda: forge.create_note(issue, body))
     return found if found.body.replace("\r\n", "\n") == body else forge.update_note(issue, found.id, body)
+
+
+def taken_over(forge: Forge, issue: int, run_url: str) -> bool:
+    """Whether our comment is by now that of another run than `run_url`, or says that somebody stopped it."""
+    found = own_note(forge.notes(issue), issue)
+    marker = read_marker(found.body) if found is not None else None
+    if found is None or marker is None:
+        return False
+    return marker.stopped or (JOB_LOG in found.body and bool(run_url) and f"({run_url})" not in found.body)
 
 
 def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) -> Pull:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 
 from ostro.agent.attempt import outcome_of_error
 from ostro.agent.config_sources import Configuration, load
-from ostro.agent.errors import Interrupted, OstroError, UsageError
+from ostro.agent.errors import ConfigError, Interrupted, OstroError, UsageError
 from ostro.agent.outcome import Ending, Outcome, RunReport
 from ostro.agent.record.events import Called, Event
 from ostro.agent.record.trajectory import TrajectoryError, read_events
@@ -76,7 +77,8 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     order = job.order_digest(assignment.issue.number)
     done = _earlier(solving.out, order)
     if done is not None:
-        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already")
+        told = "" if done.outcome is Ending.SUBMITTED else "; for a new run give another --out, or remove the folder"
+        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already ({done.outcome}){told}")
         return done
     if assignment.order.command == "stop":
         evidence = _evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
@@ -85,7 +87,7 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
         return evidence
     work = _work_folder(solving.out, order)
     base = _checked_out(forge, assignment, work / "repository", solving)
-    found = load(work / "repository", solving.flags)
+    found = _configured(work / "repository", solving.flags)
     if found.settings.sandbox == "none":
         raise UsageError("--sandbox none keeps nothing from the job's token", mend="Use docker, local or auto.")
     task = _read_task(forge, assignment, _own_host(job))
@@ -102,11 +104,22 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
 
 
 def _earlier(out: Path, order: str) -> Evidence | None:
+    """Return the result of this order, unless it is a failure of what was around the run and may be mended by now."""
     try:
         evidence, _ = read_evidence(out)
     except UsageError:
         return None
-    return evidence if evidence.order == order else None
+    passing = evidence.outcome.resumable or evidence.outcome is Ending.USAGE
+    return evidence if evidence.order == order and not passing else None
+
+
+def _configured(repository: Path, flags: Mapping[str, Any]) -> Configuration:
+    """Read the settings; a complaint names the repository's file, not where it lies in this job."""
+    try:
+        return load(repository, flags)
+    except ConfigError as error:
+        told = str(error).replace(f"{repository}{os.sep}", "", 1)
+        raise ConfigError(told, kind=error.kind, mend=error.mend) from error
 
 
 def _work_folder(out: Path, order: str) -> Path:
@@ -185,6 +198,8 @@ def _run(work: Path, task: Task, found: Configuration, solving: Solving) -> tupl
         earlier = _report(folder)
         if earlier is not None and not earlier.outcome.resumable:
             return earlier, None
+        if earlier is not None and not earlier.steps:
+            shutil.rmtree(folder)  # nothing to go on with, and what was wrong may be a setting of the run
         if (folder / REQUEST_FILE).exists():
             return resume(folder, {}, solving.listener, solving.say), None
         request = RunRequest(
@@ -285,4 +300,5 @@ def _tail(log: Path) -> tuple[str, ...]:
 def _line(event: Event) -> str:
     assert isinstance(event, Called)
     told = " ".join(json.dumps(value, ensure_ascii=False) for value in event.call.arguments.values())
-    return f"{event.turn}. {event.call.name} {' '.join(told.split())}"[:LINE_CHARS]
+    line = f"{event.turn + 1}. {event.call.name} {' '.join(told.split())}"
+    return line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 3] + "..."

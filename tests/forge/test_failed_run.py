@@ -31,7 +31,7 @@ def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp
 
         assert done.returncode == 0, done.stdout + done.stderr
         (comment,) = job.comments()
-        assert f"Class: `{outcome}`" in comment
+        assert f"\n`{outcome}`: " in comment
         assert f"**Next step:** {mend}" in comment
         assert "/ostro retry" in comment
         assert job.outputs["outcome"] == outcome

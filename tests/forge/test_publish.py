@@ -102,7 +102,7 @@ def test_publish_when_no_change_is_needed_then_that_is_a_result(scene: Scene) ->
     found = scene.publish(b"", outcome=Ending.NO_ACTION, proposal=None, reason="It is right as it is.")
 
     assert (found.status, found.notices) == ("none", ())
-    assert "no change needed" in scene.comments()[0]
+    assert "no change was made" in scene.comments()[0]
     assert "It is right as it is." in scene.comments()[0]
     assert scene.repository.issues[1].labels == []
 
