@@ -99,6 +99,8 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     if log.exists():
         evidence = _with(evidence, {"tail": _tail(log)})
         shutil.copyfile(log, solving.out / TRAJECTORY)
+    else:
+        (solving.out / TRAJECTORY).unlink(missing_ok=True)  # of another order
     write_evidence(solving.out, evidence, patch)
     return evidence
 
