@@ -19,22 +19,24 @@ from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.interruption import kept_back
+from ostro.agent.outcome import Ending
 from ostro.agent.record.lock import RunLock
 from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
 from ostro.benchmarks.instance import Instance
-from ostro.benchmarks.manifest import dataset_digest, host_facts, leave_manifest
+from ostro.benchmarks.manifest import dataset_digest, host_facts, note_images, take_up
 from ostro.benchmarks.orders import Policy, WorkOrder
 from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import InstanceResult, RunManifest
 from ostro.benchmarks.solving import NotFinalError
+from ostro.benchmarks.spending import spent_in_all
 from ostro.benchmarks.store import (
-    MANIFEST,
     RESULT,
     Run,
     instance_folder,
-    read_manifest,
+    read_results,
     read_run,
+    remove_damaged,
     write_text,
 )
 from ostro.prompts.render import prompts_digest
@@ -47,6 +49,12 @@ LEAST_FREE_BYTES = 2 * 1024**3
 
 HOPELESS = ("auth", "credit", "gone")
 """Kinds of model errors that every other order would meet too."""
+
+ENGINE_AWAY = ("unavailable", "transport")
+"""Kinds of sandbox errors that say that no engine answers, or that this machine allows no sandbox."""
+
+BREAKER = 3
+"""So many of them in a row, and no further order is handed out: each would only fail, too."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,7 @@ class Batch:
     watcher: Watcher
     purse: Purse
     stopped: str = ""
+    _away: int = 0
 
     def drive(self, orders: Sequence[WorkOrder]) -> None:
         """Do the orders; those that failed for want of infrastructure once more."""
@@ -114,8 +123,8 @@ class Batch:
             orders = [self._begun_again(order, result) for order, result in again]
 
     def _begun_again(self, order: WorkOrder, result: InstanceResult) -> WorkOrder:
-        """Return the order for another try; the run that goes on books once more what it had spent here."""
-        if self.engine.here:
+        """Return the order for another try; its next result tells again what this one has cost."""
+        if not self.engine.here:
             self.purse.draw(-result.cost_usd, -(result.tokens.input + result.tokens.output))
         return order.model_copy(update={"earlier_tries": result.tries})
 
@@ -123,6 +132,7 @@ class Batch:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
         result = done.result
         if isinstance(done.error, NotFinalError):
+            self._stop()  # says why, also where no further order would have asked
             return None
         if result is None:
             result = InstanceResult(
@@ -135,7 +145,9 @@ class Batch:
             )
         if not self.engine.here:
             self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
-        if result.infra_kind in HOPELESS and not self.stopped:
+        self._away = self._away + 1 if result.infra_kind in ENGINE_AWAY else 0
+        hopeless = result.ending == Ending.MODEL_ERROR and result.infra_kind in HOPELESS
+        if (hopeless or self._away >= BREAKER) and not self.stopped:
             self.stopped = result.infra
         result = result.model_copy(update={"flagged": self.request.quarantine.get(result.instance_id, "")})
         write_result(self.request.out, result)
@@ -166,14 +178,18 @@ def evaluate(
     """
     request.out.mkdir(parents=True, exist_ok=True)
     with kept_back(late=False), RunLock(request.out):
-        keep_manifest(request)
+        take_up(manifest_of(request), request.instances, request.out)
+        remove_damaged(request.out)
         finished = dict(read_results(request.out))
         purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
-        for result in filter(_is_final, finished.values()):  # what goes on books what it had spent by itself
+        for result in filter(_is_final, finished.values()):
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
+        for spent in (spent_in_all(order.folder) for order in orders if engine.here):
+            purse.draw(spent.cost_usd, spent.token_count)
         batch = Batch(request, engine, work_with(purse), watcher, purse)
         batch.drive(orders)
+        note_images(request.out)
         return read_run(request.out), batch.stopped
 
 
@@ -191,17 +207,6 @@ def orders_of(request: EvalRequest) -> Iterator[WorkOrder]:
                 instance_budget=request.instance_budget,
                 base_image=request.base_image,
             )
-
-
-def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
-    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
-    for path in sorted(folder.glob(f"instances/*/{RESULT}")):
-        try:
-            result = InstanceResult.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            path.unlink(missing_ok=True)
-        else:
-            yield (result.instance_id, result.sample), result
 
 
 def read_quarantine(path: Path) -> dict[str, str]:
@@ -223,29 +228,6 @@ def write_result(out: Path, result: InstanceResult) -> None:
     folder = instance_folder(out, result.instance_id, result.sample)
     kept = result.model_copy(update={"folder": str(folder.relative_to(out))})
     write_text(folder / RESULT, kept.model_dump_json(indent=1) + "\n")
-
-
-def keep_manifest(request: EvalRequest) -> RunManifest:
-    """Write the manifest, or check that the one that stands is of the same batch.
-
-    Raises:
-        UsageError: it is of another: the message names what differs.
-    """
-    path = request.out / MANIFEST
-    fresh = manifest_of(request)
-    if not path.exists():
-        leave_manifest(fresh, request.instances, request.out)
-        return fresh
-    stands = read_manifest(request.out)
-    for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):
-        old, new = getattr(stands, name), getattr(fresh, name)
-        if old != new:
-            raise UsageError(
-                f"{request.out} holds another evaluation: its {name} is {old}, not {new}",
-                kind="other_run",
-                mend="Choose another folder with --out, or give the same options as before.",
-            )
-    return stands
 
 
 def manifest_of(request: EvalRequest) -> RunManifest:
@@ -270,7 +252,11 @@ def manifest_of(request: EvalRequest) -> RunManifest:
         sandbox=request.flavour,
         seed=settings.seed,
         host=host_facts(),
-        config=settings.model_dump(mode="json", exclude={"home"}),
+        config={
+            **settings.model_dump(mode="json", exclude={"home"}),
+            "instance_budget": request.instance_budget,
+            "base_image": request.base_image,
+        },
     )
 
 

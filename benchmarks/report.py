@@ -132,12 +132,19 @@ def headline(summary: Summary) -> str:
     score = _score(summary.rate)
     if summary.final:
         return f"Resolved {score}."
-    pending = summary.statuses.get("infra", 0), summary.statuses.get("not_final", 0)
+    infra, missing = summary.statuses.get("infra", 0), summary.statuses.get("not_final", 0)
+    pending = [f"{_counted(infra, summary)} failed for reasons of the infrastructure"] if infra else []
+    pending += [f"{_counted(missing, summary)} {'has' if missing == 1 else 'have'} no result yet"] if missing else []
     return (
-        f"Not final: {pending[0]} failed for reasons of the infrastructure, {pending[1]} have no result yet. "
+        f"Not final: {', '.join(pending)}. "
         f"Resolved so far {summary.rate.resolved:g} of {summary.rate.instances}; "
         f"the rate will be between {summary.rate.share:.1%} and {summary.at_most.share:.1%}."
     )
+
+
+def _counted(count: int, summary: Summary) -> str:
+    what = "instance" if summary.samples == 1 else "sample"
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def facts(run: Run, summary: Summary) -> Iterable[str]:

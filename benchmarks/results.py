@@ -77,6 +77,8 @@ class InstanceResult(_Frozen):
         tries: how often the instance was run, infrastructure failures included.
         folder: of the instance, relative to the run's folder; holds trajectory.jsonl, patch.diff, report.json.
         flagged: reason of a quarantine by `validate`: flaky or broken; "" for none.
+        environment: digest of what it ran in, equal on every machine: the id of an official image, else a digest of all
+            that the environment is made from; "" where none could be made.
     """
 
     instance_id: str
@@ -97,6 +99,7 @@ class InstanceResult(_Frozen):
     repairs: dict[str, int] = Field(default_factory=dict)
     folder: str = ""
     flagged: str = ""
+    environment: str = ""
 
     @property
     def status(self) -> Status:
@@ -124,8 +127,8 @@ class RunManifest(_Frozen):
         kind: `eval` made the patches, `grade` judged somebody's predictions, `validate` the rows themselves.
         dataset_sha256: over the canonical rows, in order of their ids.
         instance_ids: every instance that was asked for, those that have no result yet included.
-        images: digest of each environment by its key.
-        host: machine facts: cpus, memory, kernel, engine version.
+        images: what each instance ran in, see `InstanceResult.environment`; filled in as results come.
+        host: machine facts: cpus, memory, kernel, Python.
     """
 
     schema_version: Literal[1] = 1

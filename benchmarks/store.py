@@ -7,6 +7,7 @@
     RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
     RUN/instances/ID[@SAMPLE]/               patch.diff, and test.log of the grading
     RUN/instances/ID[@SAMPLE]/run/           the agent's run folder: trajectory.jsonl and all
+    RUN/instances/ID[@SAMPLE]/run.aside-N/   one that could not be gone on with; what it spent still counts
 
 A file that is read back is written whole or not at all (`write_text`), so that a crash leaves no half of one.
 `@` stands in no instance id, so no sample's folder can be taken for another instance's.
@@ -90,9 +91,9 @@ def read_manifest(folder: Path) -> RunManifest:
     return _read(path, RunManifest)
 
 
-def logs_of(folder: Path) -> list[Path]:
+def logs_of(folder: Path, run: str = AGENT_RUN) -> list[Path]:
     """Return the trajectories of one instance's agent: one, or one for each attempt."""
-    return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
+    return sorted([*folder.glob(f"{run}/{TRAJECTORY}"), *folder.glob(f"{run}/attempt*/{TRAJECTORY}")])
 
 
 def instance_logs(run: Path) -> list[Path]:
@@ -105,6 +106,27 @@ def instance_logs(run: Path) -> list[Path]:
     if not logs:
         raise UsageError(f"{run}: no instance has a trajectory", mend="Name the folder of an `ostro eval`.")
     return logs
+
+
+def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
+    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
+    for result in map(_result_at, sorted(folder.glob(f"{INSTANCES}/*/{RESULT}"))):
+        if result is not None:
+            yield (result.instance_id, result.sample), result
+
+
+def remove_damaged(folder: Path) -> None:
+    """Remove results that cannot be read: reports of the folder would trip over them."""
+    for path in folder.glob(f"{INSTANCES}/*/{RESULT}"):
+        if _result_at(path) is None:
+            path.unlink(missing_ok=True)
+
+
+def _result_at(path: Path) -> InstanceResult | None:
+    try:
+        return InstanceResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "models": "List the models, endpoints and prices that are known.",
     "config": "Show every setting, its value and where it came from.",
     "runs": "List the runs, or show one.",
+    "apply": "Change the files of a checkout as a finished run did.",
     "view": "Show a run step by step, or write it as one HTML page.",
     "eval": "Run a model over a task set and grade its patches.",
     "regrade": "Judge the patches of an evaluation again.",

@@ -16,8 +16,9 @@ from ostro.cli.options import examples, output_option, print_json, settings_flag
 from ostro.cli.pr_failure import annotated, told_on
 
 if TYPE_CHECKING:
+    from ostro.forge.decide import Assignment
     from ostro.forge.evidence import Evidence
-    from ostro.forge.job import Assignment, Job
+    from ostro.forge.job import Job
     from ostro.forge.protocol import Forge
     from ostro.forge.publish import Publication
 
@@ -178,8 +179,8 @@ def _forge(repository: str, issue: int | None, label: str) -> Generator[tuple[Jo
 
 
 def _assigned(job: Job, forge: Forge, output: str) -> Assignment | None:
+    from ostro.forge.decide import decide
     from ostro.forge.event import Skip
-    from ostro.forge.job import decide
     from ostro.forge.job_output import inert_log_line, write_outputs, write_summary
 
     if not job.event:

@@ -51,7 +51,7 @@ class KeptRun:
 
 
 def runs_folder(home: Path) -> Path:
-    """Return where runs lie that were not given an `--out`."""
+    """Return where runs lie, and links to those that were given an `--out`."""
     return home / "runs"
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from ostro.agent.errors import ForgeError, ForgeErrorKind, IssueError
 from ostro.forge.fetch import Fetched, fetch
+from ostro.forge.misshapen import first_problem
 
 if TYPE_CHECKING:
     import httpx2
@@ -38,6 +39,7 @@ _MENDS: dict[ForgeErrorKind, str] = {
     "auth": "Check the token: it is missing, wrong or expired.",
     "forbidden": "Give the token the rights that docs/ci.md lists.",
     "missing": "Check the name and the number, and that the token may see the repository.",
+    "moved": "Give the new name or address.",
     "lost": "Run the job again: nothing is made twice.",
     "rate": "Run the job again later.",
 }
@@ -112,10 +114,8 @@ class Api:
             raise self._misshapen(error) from error
 
     def _misshapen(self, error: ValidationError) -> ForgeError:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
         return ForgeError(
-            f"{self.host} answers in a shape that is not known: {where}: {first['msg']}",
+            f"{self.host} answers in a shape that is not known: {first_problem(error)}",
             kind="protocol",
             mend="Check the address of the API.",
         )
@@ -166,9 +166,7 @@ class Api:
         except IssueError as error:
             return None, str(error)
         if answer.location:
-            raise self._error(
-                "protocol", method, path, "it redirects, as after a renaming: give the new name or address", answer
-            )
+            raise self._error("moved", method, path, "it redirects, as after a renaming", answer)
         return answer, f"status {answer.status}"
 
     def _refusal(self, method: str, path: str, answer: Fetched) -> ForgeError:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from ostro.agent.errors import StorageError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport, NoticedAttempt, TestedPatch, Tokens
 from ostro.agent.record.files import write_whole
+from ostro.forge.misshapen import first_problem
 from ostro.sandbox.protocol import MAX_PATCH_BYTES
 
 EVIDENCE_FILE = "evidence.json"
@@ -131,10 +132,8 @@ def read_evidence(folder: Path) -> tuple[Evidence, bytes]:
     try:
         evidence = Evidence.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"{folder / EVIDENCE_FILE} is not what `ostro pr solve` writes: {where}: {first['msg']}",
+            f"{folder / EVIDENCE_FILE} is not what `ostro pr solve` writes: {first_problem(error)}",
             kind="evidence",
             mend="Use the same version of Ostro in both jobs; nothing was published.",
         ) from error

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ostro.agent.errors import ForgeError
-from ostro.forge.job import own_note
 from ostro.forge.marker import read_marker
+from ostro.forge.ours import own_note
 from ostro.forge.protocol import Forge, Note, Pull
 
 TRIES = 4

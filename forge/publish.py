@@ -14,11 +14,13 @@ from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport
 from ostro.agent.record.redact import Redactor
 from ostro.forge.body import body_of, commit_message, title_of
-from ostro.forge.event import is_bot, issue_of_branch
+from ostro.forge.decide import closed_to_us, gone
+from ostro.forge.event import issue_of_branch
 from ostro.forge.evidence import Evidence
-from ostro.forge.job import Job, own_pulls
+from ostro.forge.job import Job
 from ostro.forge.landing import Landed, Landing
 from ostro.forge.once import ensure_note, ensure_pull
+from ostro.forge.ours import own_pulls
 from ostro.forge.protocol import Forge, IssueState, Pull
 from ostro.forge.published_text import code, paragraph
 from ostro.forge.status import broken_text, failure_lines, headline_of, reason_of, result_text, stopped_text
@@ -73,11 +75,11 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
         ForgeError: the forge refuses or does not answer.
         SandboxError: git fails.
     """
-    if evidence.repository != job.repository:
-        raise UsageError(f"the evidence is for {evidence.repository}, not {job.repository}", kind="evidence")
-    if issue_of_branch(evidence.branch) != evidence.issue:
-        raise UsageError(f"the evidence names {evidence.branch}, no branch of issue {evidence.issue}", kind="evidence")
-    state = forge.issue_state(evidence.issue)
+    _belongs_here(job, evidence)
+    state = _state_of(forge, evidence.issue)
+    if state is None:
+        refusal = f"issue #{evidence.issue} was deleted or moved meanwhile; nothing is published"
+        return Publication("refused", refusal, refusal)
     if evidence.kind == "stop":
         return _stop(job, forge, evidence, state)
     refusal = _no_longer(forge, evidence, state)
@@ -96,21 +98,39 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
             evidence,
             state.title,
             issue_url=forge.issue_ref(evidence.issue).url,
-            mail=forge.noreply(evidence.actor, evidence.actor_id) if evidence.actor_id else "",
+            mail=forge.noreply(evidence.actor, evidence.actor_id),
         )
         landed = landing.land(report.patch, message, salvage=not evidence.solved)
-    if not evidence.solved:
-        return _salvaged(forge, evidence, landed)
-    return _pull(forge, evidence, landed, state, report)
+    return _pull(forge, evidence, landed, state, report) if evidence.solved else _salvaged(forge, evidence, landed)
+
+
+def _state_of(forge: Forge, issue: int) -> IssueState | None:
+    try:
+        return forge.issue_state(issue)
+    except ForgeError as error:
+        if not gone(forge, error):
+            raise
+        return None
+
+
+def _belongs_here(job: Job, evidence: Evidence) -> None:
+    """Refuse evidence for anything but what this job is about: another job wrote it, which had a model."""
+    told = ""
+    if evidence.repository != job.repository:
+        told = f"the evidence is for {evidence.repository}, not {job.repository}"
+    elif job.issue is not None and evidence.issue != job.issue:
+        told = f"the evidence is for issue {evidence.issue}, not {job.issue}"
+    elif issue_of_branch(evidence.branch) != evidence.issue:
+        told = f"the evidence names {evidence.branch}, no branch of issue {evidence.issue}"
+    if told:
+        raise UsageError(told, kind="evidence", mend="Nothing was published.")
 
 
 def _no_longer(forge: Forge, evidence: Evidence, state: IssueState) -> str:
     """Say why an issue that a run was started for is not to be published for any more; "" where it is."""
-    if not state.open or state.locked:
-        return f"issue #{evidence.issue} was {'locked' if state.locked else 'closed'} meanwhile; nothing is published"
-    others = [login for login in state.assignees if login != evidence.actor and not is_bot(login)]
-    if others:
-        return f"issue #{evidence.issue} is assigned to {others[0]} by now; nothing is published"
+    refusal = closed_to_us(state, evidence.actor)
+    if refusal:
+        return f"{refusal} by now; nothing is published"
     merged = next((pull for pull in own_pulls(forge, evidence.issue) if pull.merged), None)
     if merged is not None:
         return f"#{merged.number} for issue #{evidence.issue} was merged meanwhile; nothing is published"

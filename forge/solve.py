@@ -1,6 +1,6 @@
 """The first job: fetch the repository, read the issue, let the agent work, and write patch and evidence.
 
-cli/pr -> job.decide -> solve -> evidence.write_evidence. Its token needs to read only; it reaches git through the
+cli/pr -> decide.py -> solve -> evidence.write_evidence. Its token needs to read only; it reaches git through the
 environment of one process (sandbox/remote.py) and nothing that runs in the sandbox. Nothing on the forge is changed.
 """
 
@@ -28,10 +28,11 @@ from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
+from ostro.forge.decide import Assignment
 from ostro.forge.event import is_bot
 from ostro.forge.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
 from ostro.forge.issue import to_task, with_pictures
-from ostro.forge.job import Assignment, Job
+from ostro.forge.job import Job
 from ostro.forge.marker import read_marker
 from ostro.forge.proposal import propose
 from ostro.forge.protocol import Comment, FailedCheck, Forge

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ostro.agent.outcome import Ending, ErrorReport
+from ostro.forge.decide import Assignment
 from ostro.forge.evidence import Evidence
-from ostro.forge.job import Assignment
 from ostro.forge.marker import Marker
 from ostro.forge.published_text import code, paragraph
 

@@ -17,6 +17,7 @@ from ostro.agent.record.events import Ended, Noted, Observed, Planned, RunStarte
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.cli.main import cli
 from ostro.cli.store import find_run, is_working, list_runs
+from tests.driving import SUBMIT, drive
 
 PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-old\n+new\n"
 CALL = ToolCall(id="abcdefghi", name="bash", arguments={"command": "cat a.py\nls", "timeout": 5})
@@ -98,6 +99,26 @@ def test_runs_lists_the_newest_first(home: Path) -> None:
     assert "Task of c-new" in lines[0]
     assert "submitted" in lines[1]
     assert len(json.loads(call("runs", "--limit", "2", "--output", "json").stdout)["runs"]) == 2
+
+
+def test_runs_when_a_folder_was_given_lists_it_and_clean_leaves_it_alone(home: Path, tmp_path: Path) -> None:
+    run = drive(tmp_path, [SUBMIT, SUBMIT], home=home)
+    (listed,) = json.loads(call("runs", "--output", "json").stdout)["runs"]
+    assert listed["run"] == run.report.run == str(tmp_path / "run")
+    name = call("runs").stdout.split()[0]
+    assert json.loads(call("runs", name, "--output", "json").stdout)["run"] == run.report.run
+    assert f"removed {name} (its folder stays)" in call("clean", "--all").stdout
+    assert "No runs in" in call("runs").stdout
+    assert is_working(tmp_path / "run") is False
+    assert find_run(home, run.report.run) == tmp_path / "run"
+
+
+def test_runs_when_a_given_folder_is_gone_lists_it_no_more(home: Path, tmp_path: Path) -> None:
+    (home / "runs").mkdir(parents=True)
+    (home / "runs" / "20260101-000000-aa").symlink_to(tmp_path / "gone")
+    assert "No runs in" in call("runs").stdout
+    assert "20260101-000000-aa" in call("clean", "--runs").stdout
+    assert not (home / "runs" / "20260101-000000-aa").is_symlink()
 
 
 def test_runs_of_one_gives_its_report(home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,20 +11,22 @@ from typing import Any
 import pytest
 
 from ostro.agent.errors import ForgeError, IssueError
-from ostro.agent.outcome import Ending, TestedPatch, TestRun
 from ostro.agent.record.redact import Redactor
 from ostro.forge.api import Api
-from ostro.forge.evidence import Evidence, Proposal
+from ostro.forge.decide import decide, gone
+from ostro.forge.event import Skip
+from ostro.forge.evidence import Evidence
 from ostro.forge.gitea import GiteaRepository, gitea_api
 from ostro.forge.github import issue_ref
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.gitlab import GitLabProject, gitlab_api
 from ostro.forge.issue import read_issue
-from ostro.forge.job import Job, own_note, own_pulls
+from ostro.forge.job import Job
+from ostro.forge.ours import own_note, own_pulls
 from ostro.forge.protocol import Forge, ForgeKind
 from ostro.forge.publish import Publication, forge_policy, publish
 from tests.driving import make_repository
-from tests.forge.conftest import PATCH
+from tests.forge.conftest import PATCH, green_evidence
 from tests.forge.fake import FakeForge, Fault
 from tests.forge.fake.world import CheckRun, Permission, Pull, Repository
 
@@ -60,30 +61,12 @@ class Seat:
 
     def publish(self, **changes: Any) -> Publication:
         """Publish a green run."""
-        green = TestRun(status="green", exit_code=0, summary="ok")
-        facts: dict[str, Any] = {
-            "kind": "run",
-            "repository": self.repository.full_name,
-            "issue": 1,
-            "order": "0" * 64,
-            "trigger": "label: fix",
-            "actor": "alice",
-            "base_branch": "main",
-            "base_commit": self.repository.head_of("main"),
-            "branch": "ostro/issue-1",
-            "run_id": "run-1",
-            "model": "scripted",
-            "outcome": Ending.SUBMITTED,
-            "reason": "done",
-            "proposal": Proposal(title="Let total() add nothing", summary="It added one.", changes=("price.py: no 1",)),
-            "tests": TestedPatch(command="make test", source="flag", after=green, verified=True),
-            "files_changed": ("price.py",),
-            "patch_sha256": hashlib.sha256(PATCH).hexdigest(),
-            "finished_at": 1_800_000_000,
-        }
+        return self.publish_evidence(green_evidence(self.repository, **changes))
+
+    def publish_evidence(self, evidence: Evidence) -> Publication:
         url = self.fake.url
         job = Job(self.repository.full_name, token=TOKEN, kind=self.kind, api_url=self.api.url, server_url=url)
-        return publish(job, self.forge, Evidence.model_validate(facts | changes), PATCH, forge_policy({}, Redactor([])))
+        return publish(job, self.forge, evidence, PATCH, forge_policy({}, Redactor([])))
 
 
 def forge_of(kind: ForgeKind, repository: Repository, api: Api, url: str, token: str = TOKEN) -> Forge:
@@ -138,6 +121,27 @@ def test_forge_when_an_issue_changes_then_its_state_says_so(seat: Seat) -> None:
     about.state, about.locked, about.assignees, about.labels = "closed", True, ["bob"], ["ostro"]
     state = seat.forge.issue_state(1)
     assert (state.open, state.locked, state.assignees, state.labels) == (False, True, ("bob",), ("ostro",))
+
+
+def test_decide_when_the_issue_is_not_there_any_more_then_it_is_skipped_but_a_lost_repository_is_an_error(
+    seat: Seat,
+) -> None:
+    job = Job(seat.repository.full_name, issue=1, actor="bob", token=TOKEN, kind=seat.kind, api_url=seat.api.url)
+    del seat.repository.issues[1]
+    assert decide(job, seat.forge) == Skip("issue #1 is not there: it was deleted, or moved to another repository")
+    assert not gone(seat.forge, ForgeError("x", kind="lost"))
+    del seat.fake.world.repositories[seat.repository.full_name]
+    with pytest.raises(ForgeError) as caught:
+        gone(seat.forge, ForgeError("x", kind="missing"))
+    assert caught.value.forge_kind == "missing"
+
+
+def test_publish_when_the_issue_was_deleted_meanwhile_then_that_is_no_failure(seat: Seat) -> None:
+    evidence = green_evidence(seat.repository)
+    del seat.repository.issues[1]
+    found = seat.publish_evidence(evidence)
+    assert (found.status, seat.fake.writes()) == ("refused", [])
+    assert "deleted or moved" in found.told
 
 
 def test_forge_when_labels_are_put_on_and_taken_off_then_both_can_be_repeated(seat: Seat) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostro.agent.errors import UsageError
+from ostro.forge.decide import Assignment, decide
 from ostro.forge.event import EVENTS, Skip, issue_of_branch, parse_command, read_event
-from ostro.forge.job import Assignment, decide, read_job
+from ostro.forge.job import read_job
 from ostro.forge.marker import Marker, read_marker
 from tests.forge.conftest import Scene, added
 
