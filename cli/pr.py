@@ -183,8 +183,8 @@ def _assigned(job: Job, forge: Forge, output: str) -> Assignment | None:
     from ostro.forge.event import Skip
     from ostro.forge.job_output import inert_log_line, write_outputs, write_summary
 
-    if not job.event:
-        forge.default_branch()  # by hand, a repository that is not there is a mistake, no event to pass over
+    if not job.event and job.issue is not None:
+        forge.issue_state(job.issue)  # by hand, what is not there is a mistake, no event to pass over
     found = decide(job, forge)
     if not isinstance(found, Skip):
         return found

@@ -10,6 +10,8 @@ from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport, TestedPatch
 from ostro.forge.body import BODY_CHARS
 from ostro.forge.evidence import Proposal
+from ostro.forge.marker import Marker
+from ostro.forge.once import ensure_note, taken_over
 from tests.forge.conftest import TOKEN, Scene, added
 from tests.forge.fake import Fault
 
@@ -26,6 +28,43 @@ def test_publish_when_done_twice_then_nothing_is_doubled_and_the_commit_is_the_s
 
     assert (first.status, first.commit) == ("pull", second.commit)
     assert state_of(scene) == ONCE
+
+
+def test_publish_when_actions_may_open_no_pull_request_then_the_box_is_named_and_the_branch_waits(scene: Scene) -> None:
+    scene.repository.actions_may_open_pulls = False
+    with pytest.raises(ForgeError, match="not permitted to create") as refused:
+        scene.publish()
+    assert "Settings, Actions, General" in refused.value.mend
+
+    scene.repository.actions_may_open_pulls = True
+    scene.publish()
+    assert state_of(scene) == ONCE
+
+
+def test_taken_over_when_the_comment_is_of_a_newer_run_or_of_a_stop_then_an_older_job_keeps_silent(
+    scene: Scene,
+) -> None:
+    ours, newer = (f"https://forge.example/acme/widget/actions/runs/{number}" for number in (7, 77))
+    line = Marker(kind="status", issue=1).line()
+    assert not taken_over(scene.github, 1, ours)
+    for body, wanted in (
+        (f"{line}**Ostro: accepted** ([log]({ours}))", False),
+        (f"{line}**Ostro: accepted** ([log]({newer}))", True),
+        (f"{line}**Ostro: draft #2**", False),
+        (Marker(kind="status", issue=1, stopped=True).line() + "**Ostro: stopped**", True),
+    ):
+        ensure_note(scene.github, 1, body)
+        assert taken_over(scene.github, 1, ours) is wanted
+
+
+def test_publish_when_the_run_failed_then_the_log_line_and_the_notice_say_why(scene: Scene) -> None:
+    error = ErrorReport(kind="auth", message="no API key", mend="Set X_API_KEY.")
+    found = scene.publish(b"", outcome=Ending.MODEL_ERROR, proposal=None, error=error)
+
+    assert found.told.startswith("no result (model error): no API key. Set X_API_KEY. (http")
+    assert [notice.partition(" (http")[0] for notice in found.notices] == [
+        "issue #1: no result (model error): no API key. Set X_API_KEY."
+    ]
 
 
 def test_publish_when_another_run_follows_then_branch_and_body_are_replaced(scene: Scene) -> None:
