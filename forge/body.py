@@ -16,6 +16,7 @@ _FOOTER = (
     "branch are never overwritten._"
 )
 COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by the price that was set"}
+PYTEST_NO_TESTS = 5
 SHOWN_FILES = 50
 TEST_LINES = 2_000
 
@@ -121,6 +122,8 @@ def _limits(evidence: Evidence, notices: tuple[str, ...]) -> list[str]:
     if not evidence.green:
         lines.append("The tests do not vouch for this change: look closely." if evidence.tests.command else
                      "No test vouches for this change: look closely.")  # fmt: skip
+        if "pytest" in evidence.tests.command and evidence.tests.after.exit_code == PYTEST_NO_TESTS:
+            lines.append("pytest found no test to run (its exit code 5).")
     elif evidence.tests.before.status == "green":
         lines.append(
             "The tests passed before the patch as well: they show that nothing broke, not that the issue is fixed."

@@ -67,26 +67,27 @@ BY_HAND = {"GITHUB_EVENT_NAME": "", "GITHUB_OUTPUT": "", "GITHUB_STEP_SUMMARY": 
 
 def test_pr_by_hand_when_what_was_wrong_is_mended_then_the_same_command_works_on_it(tmp_path: Path) -> None:
     with ci_job(tmp_path) as job:
-        failed = job.run(*HAND, **BY_HAND, OSTRO_PRICE="")
+        job.settings |= BY_HAND
+        failed = job.run(*HAND, OSTRO_PRICE="")
         assert failed.returncode == 0
         assert "no result (usage): the price of scripted is not known. Give --price" in failed.stdout
         job.endpoint.turns = [{"fault": "401", "fault_times": 0}]
-        refused = job.run(*HAND, **BY_HAND)
+        refused = job.run(*HAND)
         assert "no result (model error): the endpoint answered 401" in refused.stdout
         job.endpoint.turns = list(SOLVE)
-        done = job.run(*HAND, **BY_HAND)
+        done = job.run(*HAND)
 
         assert (done.returncode, "draft #2" in done.stdout) == (0, True), done.stdout + done.stderr
         assert len(job.comments()) == 1
         asked = len(job.endpoint.requests)
-        again = job.run(*HAND, **BY_HAND)
+        again = job.run(*HAND)
         assert "holds the result of this order already (submitted)" in again.stderr
         assert (len(job.endpoint.requests), len(job.repository.pulls)) == (asked, 1)
 
 
 WRONG: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
-    "no token": (HAND, {"token": ""}, 2, "there is no token for the forge. Set GITHUB_TOKEN"),
-    "unknown token": (HAND, {"token": "ghp_x"}, 7, "Bad credentials. Check the token"),
+    "no token": (HAND, {"GITHUB_TOKEN": ""}, 2, "there is no token for the forge. Set GITHUB_TOKEN"),
+    "unknown token": (HAND, {"GITHUB_TOKEN": "ghp_x"}, 7, "Bad credentials. Check the token"),
     "nobody": (HAND, {"GITHUB_ACTOR": ""}, 2, "Set GITHUB_ACTOR to your login."),
     "no owner": (("pr", "--repository", "widget", "--issue", "1"), {}, 2, "'widget' does not say which repository"),
     "no such repository": (("pr", "--repository", "acme/x", "--issue", "1"), {}, 7, "404: Not Found. Check the name"),
@@ -98,9 +99,10 @@ WRONG: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_pr_by_hand_when_used_wrongly_then_one_line_says_what_to_do(name: str, tmp_path: Path) -> None:
-    arguments, more, code, said = WRONG[name]
+    arguments, settings, code, said = WRONG[name]
     with ci_job(tmp_path) as job:
-        done = job.run(*arguments, **{**BY_HAND, **more})
+        job.settings |= BY_HAND | settings
+        done = job.run(*arguments)
         assert (done.returncode, done.stdout) == (code, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith("ostro: ")

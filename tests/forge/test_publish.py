@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ostro.agent.errors import ForgeError, UsageError
-from ostro.agent.outcome import Ending, ErrorReport, TestedPatch
+from ostro.agent.outcome import Ending, ErrorReport, TestedPatch, TestRun
 from ostro.forge.body import BODY_CHARS
 from ostro.forge.evidence import Proposal
 from ostro.forge.marker import Marker
@@ -115,9 +115,11 @@ def test_publish_when_a_follow_up_then_it_goes_on_top_of_what_is_there(scene: Sc
 
 
 def test_publish_when_tests_are_red_then_the_merge_does_not_close_the_issue(scene: Scene) -> None:
-    scene.publish(tests=TestedPatch(command="make test", source="flag"))
+    nothing = TestRun(status="red", exit_code=5)
+    scene.publish(tests=TestedPatch(command="pytest -q", source="flag", before=nothing, after=nothing))
 
     assert "Refs #1" in scene.repository.issues[2].body
+    assert "pytest found no test to run" in scene.repository.issues[2].body
     assert "Fixes #1" not in scene.repository.issues[2].body
 
 
