@@ -34,6 +34,7 @@ from ostro.benchmarks.store import (
     RESULT,
     Run,
     instance_folder,
+    make_folder,
     read_results,
     read_run,
     remove_damaged,
@@ -176,7 +177,7 @@ def evaluate(
         UsageError: the folder holds another batch; another process works on it.
         StorageError: it cannot be written.
     """
-    request.out.mkdir(parents=True, exist_ok=True)
+    make_folder(request.out)
     with kept_back(late=False), RunLock(request.out):
         take_up(manifest_of(request), request.instances, request.out)
         remove_damaged(request.out)

@@ -33,7 +33,7 @@ class Prediction(BaseModel):
 
     instance_id: str
     model_name_or_path: str = ""
-    model_patch: str | None = None
+    model_patch: str | None
 
     @property
     def patch(self) -> bytes:

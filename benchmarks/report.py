@@ -161,7 +161,7 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     for k, share in summary.pass_at.items():
         if k > 1:
             yield f"pass@{k} {share:.1%}, pass^{k} {summary.pass_hat[k]:.1%}."
-    if summary.cost_per_resolved_usd is not None:
+    if summary.cost_per_resolved_usd:
         yield f"${summary.cost_per_resolved_usd:.4f} for each resolved sample, everything included."
     if summary.repairs:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
@@ -175,11 +175,11 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
 
 def junit(run: Run) -> str:
     """Return junit.xml: a test case for each instance and sample, with its status as the type of the failure."""
-    dataset = run.manifest.dataset
+    dataset, samples = run.manifest.dataset, run.manifest.samples
     cases = [
         Case(
             dataset,
-            _label(result, run.manifest.samples),
+            label(result.instance_id, result.sample, samples),
             result.seconds,
             _JUNIT_KINDS.get(result.status, "failure"),
             "" if result.status == "resolved" else result.status,
@@ -187,8 +187,10 @@ def junit(run: Run) -> str:
         )
         for result in run.results
     ]
-    missing = sorted(set(run.instance_ids) - {result.instance_id for result in run.results})
-    cases += [Case(dataset, instance_id, kind="skipped", message="no result yet") for instance_id in missing]
+    there = {(result.instance_id, result.sample) for result in run.results}
+    asked = [(name, sample) for name in run.instance_ids for sample in range(1, samples + 1)]
+    missing = [label(*one, samples) for one in asked if one not in there]
+    cases += [Case(dataset, name, kind="skipped", message="no result yet") for name in missing]
     return junit_of(run.manifest.run_id, cases)
 
 
@@ -251,7 +253,7 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         fixed = f"{len(passed)} of {len(passed) + len(failed)}"
     tokens = result.tokens.input + result.tokens.output
     return (
-        _label(result, samples),
+        label(result.instance_id, result.sample, samples),
         result.status,
         result.ending,
         str(result.steps),
@@ -263,8 +265,9 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
     )
 
 
-def _label(result: InstanceResult, samples: int) -> str:
-    return result.instance_id if samples == 1 else f"{result.instance_id} @{result.sample}"
+def label(instance_id: str, sample: int, samples: int) -> str:
+    """Return what one sample of an instance is called in a report."""
+    return instance_id if samples == 1 else f"{instance_id} @{sample}"
 
 
 def _remarks(result: InstanceResult) -> str:

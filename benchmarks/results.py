@@ -22,6 +22,9 @@ Consistency = Literal["consistent", "inconsistent", "suspect", "unchecked"]
 that decide how tests run, and they were restored. `unchecked`: no test ran.
 """
 
+Witness = Literal["tests", "process", "none"]
+"""What tells of a test run besides log and exit code: each test, only that the process came to its end, or nothing."""
+
 Status = Literal[
     "resolved", "partial", "unresolved", "patch_failed", "empty_patch", "test_timeout", "inconsistent", "suspect",
     "infra", "not_final", "quarantined",
@@ -54,6 +57,7 @@ class GradeReport(_Frozen):
 
     verdict: Verdict
     consistency: Consistency = "unchecked"
+    witness: Witness = "none"
     applied_by: str = ""
     fail_to_pass: TestOutcomes = TestOutcomes()
     pass_to_pass: TestOutcomes = TestOutcomes()

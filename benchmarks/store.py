@@ -129,16 +129,26 @@ def _result_at(path: Path) -> InstanceResult | None:
         return None
 
 
+def make_folder(folder: Path) -> Path:
+    """Make a folder where there is none; return it.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    return folder
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, and a crash, sees the old content or the new one.
 
     Raises:
         StorageError: it cannot be written; the old content stays.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, path) from error
+    make_folder(path.parent)
     write_whole(path, text.encode("utf-8", "surrogateescape"))
 
 

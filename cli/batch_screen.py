@@ -8,7 +8,7 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from ostro.cli.terminal import dollars
+from ostro.cli.terminal import dollars, seconds
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -84,7 +84,8 @@ class BatchScreen:
             self._spent += result.cost_usd
             line = f"{self._name(order)}: {result.status}, {result.ending}, {result.steps} steps"
             detail = f" ({result.infra})" if result.infra else ""
-            tail = f", {dollars(result.cost_usd)}, {result.seconds:.0f} s{detail}; {self._progress()}"
+            cost = f", {dollars(result.cost_usd)}" if self._spent else ""
+            tail = f"{cost}, {seconds(result.seconds)}{detail}; {self._progress()}"
         self._print(line + tail)
 
     def say(self, text: str) -> None:
@@ -108,10 +109,12 @@ class BatchScreen:
         done = len(self._statuses)
         fresh = done - self._before
         resolved = list(self._statuses.values()).count("resolved")
-        parts = [f"{done} of {self._total} done", f"{resolved} resolved", dollars(self._spent)]
+        parts = [f"{done} of {self._total} done", f"{resolved} resolved"]
+        parts += [dollars(self._spent)] if self._spent else []
         if fresh and done < self._total:
             left_s = (time.monotonic() - self._started) / fresh * (self._total - done)
-            parts += [f"about {dollars(self._spent / done * self._total)} in all", f"about {_span(left_s)} left"]
+            parts += [f"about {dollars(self._spent / done * self._total)} in all"] if self._spent else []
+            parts.append(f"about {seconds(left_s)} left")
         return ", ".join(parts)
 
     def _table(self) -> RenderableType:
@@ -123,22 +126,20 @@ class BatchScreen:
         with self._lock:
             done = len(self._statuses)
             table = Table(box=None, pad_edge=False)
-            for name, justify in (("instance", "left"), ("steps", "right"), ("spent", "right"), ("s", "right")):
+            for name, justify in (("instance", "left"), ("steps", "right"), ("spent", "right"), ("time", "right")):
                 table.add_column(name, justify="left" if justify == "left" else "right")
             for key, (since, steps, spent) in list(self._under_way.items()):
                 name = key[0] + (f"@{key[1]}" if key[1] > 1 else "")
-                table.add_row(name, str(steps), dollars(spent), f"{time.monotonic() - since:.0f}")
+                table.add_row(name, str(steps), dollars(spent), seconds(time.monotonic() - since))
             counts = "  ".join(
                 f"{status} {count}" for status, count in sorted(Counter(self._statuses.values()).items())
             )
+            bar = Table.grid()  # alone, it would leave its line open
+            bar.add_row(ProgressBar(total=max(self._total, 1), completed=done, width=60))
             return Group(
-                ProgressBar(total=max(self._total, 1), completed=done, width=60),
+                bar,
                 Text(self._progress()),
                 Text(counts),
-                table,
+                *([table] if self._under_way else []),
                 *(Text(line, overflow="ellipsis", no_wrap=True, style="dim") for line in self._notices),
             )
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

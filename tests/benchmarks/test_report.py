@@ -176,6 +176,14 @@ def test_predictions_of_a_run_are_in_the_official_format_and_lose_no_byte(tmp_pa
     assert rows[1]["model_patch"] == ""
 
 
+def test_junit_of_several_samples_has_a_case_for_each_that_was_asked_for() -> None:
+    run = run_of(result("a"), result("a", sample=2), result("b", "unresolved"), samples=2)
+    suite = ET.fromstring(junit(run))[0]
+    assert [case.get("name") for case in suite] == ["a @1", "a @2", "b @1", "b @2"]
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "4", "failures": "1", "errors": "0", "skipped": "1"}
+
+
 def test_predictions_of_several_samples_never_name_an_instance_twice(tmp_path: Path) -> None:
     folder = save(tmp_path / "run", [result("a"), result("a", sample=2)], samples=2)
     run = read_run(folder)
