@@ -37,8 +37,8 @@ _KINDS: dict[int, ForgeErrorKind] = {
 }  # fmt: skip
 _MENDS: dict[ForgeErrorKind, str] = {
     "auth": "Check the token: it is missing, wrong or expired.",
-    "forbidden": "Give the job the permissions that docs/ci.md lists.",
-    "missing": "Check the number, and that the token may see the repository.",
+    "forbidden": "Give the token the rights that docs/ci.md lists.",
+    "missing": "Check the name and the number, and that the token may see the repository.",
     "moved": "Give the new name or address.",
     "lost": "Run the job again: nothing is made twice.",
     "rate": "Run the job again later.",

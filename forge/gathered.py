@@ -122,4 +122,5 @@ def with_tail(evidence: Evidence, log: Path) -> Evidence:
 def _line(event: Event) -> str:
     assert isinstance(event, Called)
     told = " ".join(json.dumps(value, ensure_ascii=False) for value in event.call.arguments.values())
-    return f"{event.turn}. {event.call.name} {' '.join(told.split())}"[:LINE_CHARS]
+    line = f"{event.turn + 1}. {event.call.name} {' '.join(told.split())}"
+    return line if len(line) <= LINE_CHARS else line[: LINE_CHARS - 3] + "..."

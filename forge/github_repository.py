@@ -40,6 +40,7 @@ MAX_PAGES = 10
 WRITING = frozenset({"owner", "admin", "maintain", "write"})
 FAILED = frozenset({"failure", "timed_out", "startup_failure"})
 SUMMARY_CHARS = 2000
+ALLOW_PULLS = "Allow it under Settings, Actions, General (docs/ci.md, step 3); the branch is pushed already."
 
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
@@ -163,6 +164,8 @@ class GitHubRepository:
         try:
             answer = self.api.send("POST", f"{self.root}/pulls", wanted)
         except ForgeError as error:
+            if error.forge_kind == "forbidden" and "not permitted to create" in str(error):
+                raise ForgeError(str(error), kind="forbidden", mend=ALLOW_PULLS, status=error.status) from error
             if error.forge_kind != "invalid" or "raft pull request" not in str(error):
                 raise
             # Private repositories of a free plan have no drafts.

@@ -68,8 +68,9 @@ def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | N
         return _gitlab_job(environ, repository=repository, issue=issue, label=label)
     repository = repository or environ.get("GITHUB_REPOSITORY", "")
     if "/" not in repository:
+        known = f"{repository!r} does not say" if repository else "it is not known"
         raise UsageError(
-            "it is not known which repository is meant", mend="Set GITHUB_REPOSITORY, or give --repository."
+            f"{known} which repository is meant", mend="Give --repository OWNER/NAME, or set GITHUB_REPOSITORY."
         )
     event = environ.get("GITHUB_EVENT_NAME", "")
     server_url = environ.get("GITHUB_SERVER_URL") or "https://github.com"

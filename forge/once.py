@@ -14,6 +14,8 @@ from ostro.forge.ours import own_notes
 from ostro.forge.protocol import Forge, Note, Pull
 
 TRIES = 4
+JOB_LOG = "/actions/runs/"
+"""In the address of every job's log, on GitHub and on Gitea."""
 
 Thing = TypeVar("Thing")
 
@@ -39,6 +41,16 @@ def ensure_note(forge: Forge, issue: int, body: str) -> Note:
 
 def _ours(forge: Forge, issue: int, left: Container[int]) -> Note | None:
     return next((note for note in own_notes(forge.notes(issue), issue) if note.id not in left), None)
+
+
+def taken_over(forge: Forge, issue: int, run_url: str) -> bool:
+    """Whether our comment is by now that of another run than `run_url`, or says that somebody stopped it."""
+    own = own_notes(forge.notes(issue), issue)
+    marker = read_marker(own[-1].body) if own else None
+    if marker is None:
+        return False
+    found = own[-1]
+    return marker.stopped or (JOB_LOG in found.body and bool(run_url) and f"({run_url})" not in found.body)
 
 
 def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) -> Pull:

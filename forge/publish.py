@@ -25,7 +25,7 @@ from ostro.forge.once import ensure_note, ensure_pull
 from ostro.forge.ours import own_pulls
 from ostro.forge.protocol import Forge, IssueState, Pull
 from ostro.forge.published_text import code, paragraph
-from ostro.forge.status import broken_text, failure_lines, headline_of, result_text, stopped_text
+from ostro.forge.status import broken_text, failure_lines, headline_of, reason_of, result_text, stopped_text
 from ostro.sandbox.host_git import patched
 from ostro.sandbox.policy import Finding, PatchPolicy, PolicyReport, check_patch
 from ostro.sandbox.policy_rules import RULES, Level, RuleName
@@ -35,6 +35,7 @@ DRAFT_LABEL = "ostro-draft"
 FAILED_LABEL = "ostro-failed"
 MAX_DELETED_FILES = 50
 SHOWN_FINDINGS = 20
+TOLD_CHARS = 500
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,9 @@ def _pull(
 
 def _salvaged(forge: Forge, evidence: Evidence, landed: Landed) -> Publication:
     where = f"the branch {code(landed.branch)} (commit {code(landed.commit[:12])})"
-    left = f"What it had done by then is on {where}, untested and not proposed for review."
+    status = evidence.tests.after.status
+    tests = "untested" if status == "not_run" else f"with tests that are {status}"
+    left = f"What it had done by then is on {where}, {tests}, and not proposed for review."
     found = _told(forge, evidence, "salvaged", headline_of(evidence), (*failure_lines(evidence), left))
     return Publication(found.status, found.told, found.text, landed.branch, landed.commit, None, found.notices)
 
@@ -228,8 +231,9 @@ def _told(forge: Forge, evidence: Evidence, status: str, headline: str, lines: t
     if evidence.outcome is not Ending.NO_ACTION:
         forge.add_label(evidence.issue, FAILED_LABEL)
     note = ensure_note(forge, evidence.issue, text)
-    told = f"{headline}: {note.url}" if note.url else headline
-    notices = () if evidence.outcome is Ending.NO_ACTION else (f"issue #{evidence.issue}: {headline}",)
+    why = reason_of(evidence)[:TOLD_CHARS] if status != "refused" else ""
+    told = ": ".join(part for part in (headline, why) if part) + (f" ({note.url})" if note.url else "")
+    notices = () if evidence.outcome is Ending.NO_ACTION else (f"issue #{evidence.issue}: {told}",)
     return Publication(status, told, f"## Issue #{evidence.issue}\n\n{text}", notices=notices)
 
 
@@ -244,3 +248,4 @@ def report_failure(job: Job, forge: Forge, issue: int, error: ErrorReport) -> No
     """Say on the issue that a job failed outside of the run, if that can be said: the failure itself matters more."""
     with contextlib.suppress(ForgeError):
         ensure_note(forge, issue, broken_text(issue, error, run_url=job.run_url))
+        forge.add_label(issue, FAILED_LABEL)

@@ -6,6 +6,7 @@ environment of one process (sandbox/remote.py) and nothing that runs in the sand
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from ostro.agent.attempt import outcome_of_error
 from ostro.agent.config_sources import Configuration, load
-from ostro.agent.errors import Interrupted, OstroError, UsageError
+from ostro.agent.errors import ConfigError, Interrupted, OstroError, UsageError
 from ostro.agent.outcome import Ending, Outcome, RunReport
 from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
@@ -69,7 +70,8 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     order = job.order_digest(assignment.issue.number)
     done = _earlier(solving.out, order)
     if done is not None:
-        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already")
+        told = "" if done.outcome is Ending.SUBMITTED else "; for a new run give another --out, or remove the folder"
+        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already ({done.outcome}){told}")
         return done
     if assignment.order.command == "stop":
         evidence = first_evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
@@ -92,17 +94,30 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     if log.exists():
         evidence = with_tail(evidence, log)
         shutil.copyfile(log, solving.out / TRAJECTORY_FILE)
+    else:
+        (solving.out / TRAJECTORY_FILE).unlink(missing_ok=True)  # of another order
     write_reports(solving.out, evidence)
     write_evidence(solving.out, evidence, patch)
     return evidence
 
 
 def _earlier(out: Path, order: str) -> Evidence | None:
+    """Return the result of this order, unless it is a failure of what was around the run and may be mended by now."""
     try:
         evidence, _ = read_evidence(out)
     except UsageError:
         return None
-    return evidence if evidence.order == order else None
+    passing = evidence.outcome.resumable or evidence.outcome is Ending.USAGE
+    return evidence if evidence.order == order and not passing else None
+
+
+def _settings(repository: Path, flags: Mapping[str, Any]) -> Configuration:
+    """Read the settings; a complaint names the repository's file, not where it lies in this job."""
+    try:
+        return load(repository, flags)
+    except ConfigError as error:
+        told = str(error).replace(f"{repository}{os.sep}", "", 1)
+        raise ConfigError(told, kind=error.kind, mend=error.mend) from error
 
 
 def _work_folder(out: Path, order: str) -> Path:
@@ -126,7 +141,7 @@ def _configured(forge: Forge, assignment: Assignment, work: Path, solving: Solvi
     if assignment.follow_up:
         folder = work / "base"
         _checked_out(forge, assignment.base_branch, folder, solving, depth=1)
-    return load(folder, solving.flags)
+    return _settings(folder, solving.flags)
 
 
 def _checked_out(forge: Forge, branch: str, folder: Path, solving: Solving, *, depth: int = HISTORY_COMMITS) -> str:
@@ -189,6 +204,8 @@ def _run(work: Path, task: Task, found: Configuration, solving: Solving) -> tupl
         earlier = _report(folder)
         if earlier is not None and not earlier.outcome.resumable:
             return earlier, None
+        if earlier is not None and not earlier.steps:
+            shutil.rmtree(folder)  # nothing to go on with, and what was wrong may be a setting of the run
         if (folder / REQUEST_FILE).exists():
             return resume(folder, {}, solving.listener, solving.say), None
         request = RunRequest(
