@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from ostro.agent.junit import Case, Kind
+from ostro.agent.junit import junit as junit_of
 from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
@@ -34,8 +35,12 @@ OFFICIAL_SCHEMA = 2
 COMPLETED = ("resolved", "partial", "unresolved", "inconsistent", "suspect")
 """Statuses whose tests ran to a verdict; SWE-bench counts a patch that does not apply and a time-out as errors."""
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, even escaped."""
+_JUNIT_KINDS: dict[str, Kind] = {
+    "resolved": "passed",
+    "infra": "error",
+    "not_final": "skipped",
+    "quarantined": "skipped",
+}
 
 
 def write_report(run: Run, summary: Summary) -> list[Path]:
@@ -170,36 +175,21 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
 
 def junit(run: Run) -> str:
     """Return junit.xml: a test case for each instance and sample, with its status as the type of the failure."""
-    statuses = [result.status for result in run.results]
+    dataset = run.manifest.dataset
+    cases = [
+        Case(
+            dataset,
+            _label(result, run.manifest.samples),
+            result.seconds,
+            _JUNIT_KINDS.get(result.status, "failure"),
+            "" if result.status == "resolved" else result.status,
+            _remarks(result) or result.status,
+        )
+        for result in run.results
+    ]
     missing = sorted(set(run.instance_ids) - {result.instance_id for result in run.results})
-    skipped = sum(status in ("not_final", "quarantined") for status in statuses) + len(missing)
-    errors = statuses.count("infra")
-    suite = ET.Element(
-        "testsuite",
-        name=_xml(run.manifest.run_id),
-        tests=str(len(statuses) + len(missing)),
-        failures=str(len(statuses) + len(missing) - statuses.count("resolved") - skipped - errors),
-        errors=str(errors),
-        skipped=str(skipped),
-        time=f"{sum(result.seconds for result in run.results):.3f}",
-    )
-    for result in run.results:
-        case = _case(suite, run, _label(result, run.manifest.samples), result.seconds)
-        if result.status == "resolved":
-            continue
-        kind = {"infra": "error", "not_final": "skipped", "quarantined": "skipped"}.get(result.status, "failure")
-        ET.SubElement(case, kind, message=_xml(_remarks(result) or result.status), type=result.status)
-    for instance_id in missing:
-        ET.SubElement(_case(suite, run, instance_id, 0.0), "skipped", message="no result yet")
-    document = ET.Element("testsuites")
-    document.append(suite)
-    ET.indent(document)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(document, encoding="unicode") + "\n"
-
-
-def _case(suite: ET.Element, run: Run, name: str, seconds: float) -> ET.Element:
-    dataset = _xml(run.manifest.dataset)
-    return ET.SubElement(suite, "testcase", classname=dataset, name=_xml(name), time=f"{seconds:.3f}")
+    cases += [Case(dataset, instance_id, kind="skipped", message="no result yet") for instance_id in missing]
+    return junit_of(run.manifest.run_id, cases)
 
 
 def _official(run: Run, sample: int) -> dict[str, JsonValue]:
@@ -293,7 +283,3 @@ def _cell(text: str) -> str:
     """Return untrusted text so that it stays within its cell and is no markup."""
     flat = " ".join(text.split())
     return re.sub(r"([\\`*\[\]<>|])", r"\\\1", flat)
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

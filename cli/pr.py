@@ -32,7 +32,7 @@ TOKENS = {
 
 _out_option = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(DEFAULT_OUT), show_default=True,
-    help="Folder of patch, evidence.json and trajectory.jsonl.",
+    help="Folder of patch, evidence.json, junit.xml, findings.sarif and trajectory.jsonl.",
 )  # fmt: skip
 _repository_option = click.option(
     "--repository", metavar="OWNER/NAME", default="", help="On the forge; GITHUB_REPOSITORY by default."
@@ -109,6 +109,7 @@ def accept_command(repository: str, issue: int | None, label: str, output: str) 
 def solve_command(repository: str, issue: int | None, label: str, out: Path, output: str, **values: object) -> int:
     """The first job: a token that reads, the model, and the sandbox. Writes patch and evidence, changes nothing."""
     from ostro.forge.job_output import inert_log_line, write_outputs
+    from ostro.forge.reports import report_files
 
     with _forge(repository, issue, label) as (job, forge):
         assignment = _assigned(job, forge, output)
@@ -116,6 +117,7 @@ def solve_command(repository: str, issue: int | None, label: str, out: Path, out
             return 0
         evidence = _solved(job, forge, assignment, out, settings_flags(values), shown=False)
         told = {"skipped": "false", "issue": str(evidence.issue), "outcome": str(evidence.outcome)}
+        told |= report_files(out)
         write_outputs(job.outputs, told)
         line = f"issue #{evidence.issue}: {_outcome(evidence)}"
         _say({**told, "evidence": str(out / "evidence.json")}, inert_log_line(line), output)
@@ -222,23 +224,19 @@ def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
     from ostro.agent.record.redact import Redactor, secrets_of
     from ostro.forge.evidence import read_evidence
     from ostro.forge.publish import forge_policy, publish
+    from ostro.forge.reports import write_reports
 
     evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
     with told_on(job, forge, evidence.issue):
         publication = publish(job, forge, evidence, patch, policy)
-    _show(job, evidence, publication, output)
+    files = write_reports(out, evidence, publication.findings) if evidence.kind == "run" else {}
+    _show(job, evidence, publication, files, output)
     return 0
 
 
-def _show(job: Job, evidence: Evidence, publication: Publication, output: str) -> None:
-    from ostro.forge.job_output import (
-        MOST_ANNOTATIONS,
-        annotation,
-        inert_log_line,
-        write_outputs,
-        write_summary,
-    )
+def _show(job: Job, evidence: Evidence, publication: Publication, files: dict[str, str], output: str) -> None:
+    from ostro.forge.job_output import annotation_lines, inert_log_line, write_outputs, write_summary
 
     pull = publication.pull
     told = {
@@ -249,14 +247,16 @@ def _show(job: Job, evidence: Evidence, publication: Publication, output: str) -
         "commit": publication.commit,
         "pull-request": str(pull.number) if pull else "",
         "url": pull.url if pull else "",
+        **files,
     }
     write_outputs(job.outputs, told)
     write_summary(job.summary, publication.text)
-    for notice in (*publication.notices, *evidence.warnings)[:MOST_ANNOTATIONS]:
-        if job.outputs is not None and output == "text":
-            click.echo(annotation("warning", notice, title="Ostro"))
-        elif notice not in publication.notices:
-            click.echo(inert_log_line(f"warning: {notice}"), err=True)
+    if job.outputs is not None and output == "text":
+        for line in annotation_lines("warning", (*publication.notices, *evidence.warnings), title="Ostro"):
+            click.echo(line)
+    else:
+        for warning in evidence.warnings:
+            click.echo(inert_log_line(f"warning: {warning}"), err=True)
     _say(told, inert_log_line(publication.told), output)
 
 

@@ -120,8 +120,14 @@ class Api:
             mend="Check the address of the API.",
         )
 
-    def send(self, method: str, path: str, body: JsonValue = None) -> Fetched:
+    def send(self, method: str, path: str, body: JsonValue = None, *, repeatable: bool = False) -> Fetched:
         """Send one request, again where that can do no harm, and return its answer of 2xx.
+
+        Args:
+            method: of HTTP.
+            path: below the root of the API.
+            body: is sent as JSON.
+            repeatable: a POST that changes nothing more when it is carried out twice.
 
         Raises:
             ForgeError: refused, limited for longer than `MAX_WAIT_S`, or unanswered.
@@ -138,7 +144,7 @@ class Api:
                     raise self._error("rate", method, path, f"its rate limit ends in {pause / 60:.0f} min", answer)
             elif answer is not None and answer.status < 500:
                 raise self._refusal(method, path, answer)
-            elif method not in _REPEATABLE:
+            elif not repeatable and method not in _REPEATABLE:
                 raise self._error("lost", method, path, trouble, answer)
             if attempt < TRIES:
                 waited += pause

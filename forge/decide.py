@@ -13,7 +13,7 @@ from ostro.forge.event import EVENTS, Order, Skip, is_bot, issue_of_branch, read
 from ostro.forge.gitlab_event import confirmed, read_gitlab_event
 from ostro.forge.job import GITLAB, Job
 from ostro.forge.marker import read_marker
-from ostro.forge.ours import own_note, own_pulls
+from ostro.forge.ours import own_notes, own_pulls
 from ostro.forge.protocol import Forge, IssueState, Pull
 
 MAX_ROUNDS = 2
@@ -115,7 +115,7 @@ def _order(job: Job) -> Order | Skip:
 def _scheduled(job: Job, forge: Forge, order: Order) -> Assignment | Skip:
     """Take the oldest labelled issue that was never worked on."""
     for number in forge.labelled(job.label)[:MAX_CANDIDATES]:
-        if own_note(forge.notes(number), number) is not None:
+        if own_notes(forge.notes(number), number):
             continue
         found = _for_issue(job, forge, replace(order, issue=number))
         if isinstance(found, Assignment):
@@ -186,8 +186,8 @@ def _no_more_rounds(forge: Forge, order: Order, pull: Pull, issue: int, rounds: 
         return f"the failed checks are not those of the newest commit of #{pull.number}"
     if rounds > MAX_ROUNDS:
         return f"{MAX_ROUNDS} runs for failed checks of #{pull.number} did not help; a person should look"
-    note = own_note(forge.notes(issue), issue)
-    marker = read_marker(note.body) if note is not None else None
+    own = own_notes(forge.notes(issue), issue)
+    marker = read_marker(own[-1].body) if own else None
     return "`/ostro stop` was the last command" if marker is not None and marker.stopped else ""
 
 

@@ -109,7 +109,7 @@ class GiteaRepository(GitHubRepository):
         if found is None:
             made = self.api.send("POST", f"{self.root}/labels", {"name": label, "color": "#5319e7"})
             found = self.api.shaped(_Label, made)
-        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [found.id]})
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [found.id]}, repeatable=True)
 
     def remove_label(self, number: int, label: str) -> None:
         """Take a label off, by its number."""

@@ -201,7 +201,7 @@ class GitHubRepository:
 
     def add_label(self, number: int, label: str) -> None:
         """Add a label; GitHub makes one that does not exist."""
-        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [label]})
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [label]}, repeatable=True)
 
     def remove_label(self, number: int, label: str) -> None:
         """Take a label off."""

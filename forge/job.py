@@ -28,6 +28,8 @@ class Job:
         payload: the event's JSON.
         issue: given on the command line, for a schedule and where no event names one.
         actor: who started it, for an issue given so.
+        token: for the forge.
+        ci_token: whose pushes start CI, where those with `token` do not; "" for none.
         run_url: web address of the job's log; "" where there is none.
         summary: file of the step summary; None where there is none.
         outputs: file of the step's outputs.
@@ -39,6 +41,7 @@ class Job:
     issue: int | None = None
     actor: str = ""
     token: str = field(default="", repr=False)
+    ci_token: str = field(default="", repr=False)
     kind: ForgeKind = "github"
     api_url: str = "https://api.github.com"
     server_url: str = "https://github.com"
@@ -80,6 +83,7 @@ def read_job(environ: Mapping[str, str], *, repository: str = "", issue: int | N
         issue=issue,
         actor=environ.get("GITHUB_ACTOR", ""),
         token=environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN") or "",
+        ci_token=environ.get("OSTRO_CI_TOKEN", ""),
         kind="gitea" if api_url.rstrip("/").endswith("/api/v1") else "github",
         api_url=api_url,
         server_url=server_url,
@@ -105,6 +109,7 @@ def _gitlab_job(environ: Mapping[str, str], *, repository: str, issue: int | Non
         issue=issue if issue is not None else int(given) if given else None,
         actor=environ.get("GITLAB_USER_LOGIN", ""),
         token=environ.get("OSTRO_FORGE_TOKEN") or environ.get("GITLAB_TOKEN") or "",
+        ci_token=environ.get("OSTRO_CI_TOKEN", ""),
         api_url=environ.get("CI_API_V4_URL") or f"{server_url}/api/v4",
         server_url=server_url,
         run_url=environ.get("CI_JOB_URL", ""),

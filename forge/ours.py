@@ -19,10 +19,13 @@ def own_pulls(forge: Forge, issue: int) -> tuple[Pull, ...]:
     return tuple(sorted(found, key=lambda pull: -pull.number))
 
 
-def own_note(notes: tuple[Note, ...], issue: int) -> Note | None:
-    """Return our comment on an issue: the oldest that begins with the marker and is by somebody we trust."""
-    for note in notes:
-        marker: Marker | None = read_marker(note.body) if note.trusted else None
-        if marker is not None and marker.kind == "status" and marker.issue == issue:
-            return note
-    return None
+def own_notes(notes: tuple[Note, ...], issue: int) -> tuple[Note, ...]:
+    """Return our comments on an issue, oldest first: those that begin with the marker and are by somebody we trust.
+
+    It is one, unless an earlier token was somebody else's, whose comment the present one may not change.
+    """
+    return tuple(note for note in notes if note.trusted and _is_status(read_marker(note.body), issue))
+
+
+def _is_status(marker: Marker | None, issue: int) -> bool:
+    return marker is not None and marker.kind == "status" and marker.issue == issue

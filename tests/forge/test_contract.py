@@ -22,7 +22,7 @@ from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.gitlab import GitLabProject, gitlab_api
 from ostro.forge.issue import read_issue
 from ostro.forge.job import Job
-from ostro.forge.ours import own_note, own_pulls
+from ostro.forge.ours import own_notes, own_pulls
 from ostro.forge.protocol import Forge, ForgeKind
 from ostro.forge.publish import Publication, forge_policy, publish
 from tests.driving import make_repository
@@ -167,10 +167,9 @@ def test_forge_when_asked_for_labelled_issues_then_the_oldest_open_one_is_first(
 
 def test_forge_when_it_comments_then_its_own_comment_is_known_again_and_a_copy_is_not(seat: Seat) -> None:
     seat.comment(MARKER + "forged", "mallory")
-    assert own_note(seat.forge.notes(1), 1) is None
+    assert not own_notes(seat.forge.notes(1), 1)
     made = seat.forge.create_note(1, MARKER + "ours")
-    found = own_note(seat.forge.notes(1), 1)
-    assert found is not None
+    (found,) = own_notes(seat.forge.notes(1), 1)
     assert (found.id, found.body) == (made.id, MARKER + "ours")
     assert seat.forge.update_note(1, made.id, MARKER + "changed").body == MARKER + "changed"
     assert [entry.body for entry in seat.repository.comments] == [MARKER + "forged", MARKER + "changed"]
@@ -266,6 +265,35 @@ def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
         assert f"Draft {seat.forge.pull_sign}" in comment.body
 
 
+def test_gitlab_when_the_token_is_another_ones_by_now_then_a_comment_of_it_serves_from_then_on(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.publish()
+        seat.fake.world.add_user("project_7_bot_new")
+        seat.repository.permissions["project_7_bot_new"] = "write"
+        seat.fake.world.add_token(TOKEN, "project_7_bot_new")
+        for number in (2, 3):
+            assert seat.publish(run_id=f"run-{number}", finished_at=1_800_000_000 + number).status == "pull"
+        old, new = seat.repository.comments
+        assert (old.author, new.author) == (LOGINS["gitlab"], "project_7_bot_new")
+        assert (len(seat.repository.pulls), seat.repository.branches()) == (1, ["main", "ostro/issue-1"])
+
+
+def test_gitlab_when_the_issue_became_confidential_meanwhile_then_nothing_of_it_is_shown(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.repository.issues[1].confidential = True
+        found = seat.publish()
+        assert (found.status, seat.fake.writes(), seat.repository.branches()) == ("refused", [], ["main"])
+        assert "confidential" in found.told
+
+
+def test_gitlab_when_a_run_is_published_then_who_asked_is_named_by_an_address_of_the_forge(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.publish(actor="bob")
+        message = seat.repository.git("log", "-1", "--format=%B", "ostro/issue-1")
+        number = seat.fake.world.users["bob"].id
+        assert f"Co-authored-by: bob <{number}-bob@users.noreply.127.0.0.1>" in message
+
+
 def test_gitlab_when_a_comment_is_internal_then_no_model_is_shown_it(tmp_path: Path) -> None:
     with seated("gitlab", tmp_path) as seat:
         seat.comment("the customer is called X", "bob")
@@ -277,7 +305,7 @@ def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: 
     with seated("gitea", tmp_path) as seat:
         seat.fake.world.add_user("forgejo-actions", "Bot")
         seat.comment(MARKER, "forgejo-actions")
-        assert own_note(seat.forge.notes(1), 1) is not None
+        assert own_notes(seat.forge.notes(1), 1)
         assert seat.forge.may_write("forgejo-actions") is False
 
 

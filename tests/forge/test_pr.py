@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -32,6 +34,11 @@ def test_pr_when_a_maintainer_labels_the_issue_then_a_draft_with_evidence_stands
         assert "no CI starts" in comment
         assert job.outputs["pull-request"] == "2"
         assert "fix: total()" in job.summary
+        files = {name: job.out / name for name in ("junit.xml", "findings.sarif")}
+        assert (job.outputs["junit"], job.outputs["sarif"]) == tuple(f"ostro-out/{name}" for name in files)
+        cases = ET.parse(files["junit.xml"]).findall("testsuite/testcase")
+        assert [(case.attrib["name"], len(case)) for case in cases] == [("before the patch", 1), ("with the patch", 0)]
+        assert json.loads(files["findings.sarif"].read_text())["version"] == "2.1.0"
 
         again = job.run("pr", event=event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -204,6 +205,9 @@ def test_publish_when_the_evidence_is_for_another_branch_then_it_is_refused(scen
         scene.publish(base_branch="ostro/issue-1")
     with pytest.raises(UsageError, match="not acme/widget"):
         scene.publish(repository="acme/other")
+    scene.job = replace(scene.job, issue=7)
+    with pytest.raises(UsageError, match="for issue 1, not 7"):
+        scene.publish()
     assert scene.forge.writes() == []
 
 
@@ -215,6 +219,8 @@ FAULTS = [
     Fault("POST", "/comments$", "lost"),
     Fault("POST", "/comments$", "secondary"),
     Fault("POST", "/labels$", "secondary"),
+    Fault("POST", "/labels$", "502"),
+    Fault("POST", "/labels$", "lost"),
     Fault("GET", "/issues/1$", "502", 3),
     Fault("GET", "/pulls$", "cut", 2),
     Fault("POST", "git-receive-pack$", "lost"),
@@ -265,6 +271,24 @@ def test_publish_when_the_text_is_hostile_then_it_stays_a_text(scene: Scene) -> 
     assert re.search(r"(?<!\\)\]\(", body) is None
     message = scene.repository.git("log", "-1", "--format=%B", "ostro/issue-1")
     assert "#98" not in message
+
+
+def test_publish_when_a_person_opened_the_pull_request_then_their_words_stay(scene: Scene) -> None:
+    scene.publish()
+    about = scene.repository.issues[2]
+    about.title, about.body = "My own words", "and a list of mine"
+    found = scene.publish(run_id="run-2")
+
+    assert (about.title, about.body) == ("My own words", "and a list of mine")
+    assert "A person opened this pull request" in scene.comments()[0]
+    assert "### Evidence" in found.text
+
+
+def test_publish_when_the_log_is_said_to_be_elsewhere_then_no_link_leads_there(scene: Scene) -> None:
+    scene.job = replace(scene.job, server_url="https://git.example")
+    for address, kept in (("https://evil.example/x", False), ("https://git.example/acme/widget/runs/7", True)):
+        scene.publish(run_url=address)
+        assert (address in scene.repository.issues[2].body, address in scene.comments()[0]) == (kept, kept)
 
 
 def test_publish_when_everything_is_as_long_as_it_may_be_then_the_forge_takes_it(scene: Scene) -> None:
