@@ -18,11 +18,11 @@ demo-live: ## The same with the configured endpoint, after a probe
 
 test: ## The core tests, at most six minutes
 	@.ci/setup test
-	@.ci/halves -q -m 'not slow' $(ARGS)
+	@$(PYTHON) .ci/parts -q -m 'not slow' $(ARGS)
 
 test-all: ## Everything, at most fifteen minutes
 	@.ci/setup dev
-	@.ci/halves -q $(ARGS)
+	@$(PYTHON) .ci/parts -q $(ARGS)
 
 faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
