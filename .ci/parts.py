@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the tests in several processes: a part each, longest first, one process more than there are processors.
 
-    .venv/bin/python .ci/parts PYTEST_ARGUMENTS...      where one of them is a path, one process runs what it names
+    .venv/bin/python .ci/parts.py PYTEST_ARGUMENTS...      where one of them is a path, one process runs what it names
 
 Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
 does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
@@ -21,18 +21,23 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("faults", "sandbox", "agent", "forge", "benchmarks", "cli", "attacks")
 """The parts below tests/ by how long they take; one more holds the rest."""
 
-NOTHING_SELECTED = 5
+INTERRUPTED, NOTHING_SELECTED = 2, 5
 
 
 def main(arguments: list[str]) -> int:
     """Return 0 when every part passed, else the exit code of one that did not."""
     os.chdir(ROOT)
-    if any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+    if any(one.startswith("tests") and Path(one.partition("::")[0]).exists() for one in arguments):
         return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
     parts = {name: [f"tests/{name}"] for name in FOLDERS}
     parts["rest"] = [f"--ignore=tests/{name}" for name in FOLDERS]
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as workers:
-        codes = list(workers.map(lambda part: run(part, [*arguments, *parts[part]]), parts))
+        running = [workers.submit(run, name, [*arguments, *paths]) for name, paths in parts.items()]
+        try:
+            codes = [one.result() for one in running]
+        except KeyboardInterrupt:
+            workers.shutdown(cancel_futures=True)
+            return INTERRUPTED
     return next((code for code in codes if code not in (0, NOTHING_SELECTED)), 0)
 
 
