@@ -19,8 +19,11 @@ from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.interruption import kept_back
+from ostro.agent.model.catalogue import resolve
+from ostro.agent.model.profile import read_key
 from ostro.agent.outcome import Ending
 from ostro.agent.record.lock import RunLock
+from ostro.agent.toolset import toolset_digest, toolset_of
 from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
 from ostro.benchmarks.instance import Instance
@@ -51,11 +54,38 @@ LEAST_FREE_BYTES = 2 * 1024**3
 HOPELESS = ("auth", "credit", "gone")
 """Kinds of model errors that every other order would meet too."""
 
-ENGINE_AWAY = ("unavailable", "transport")
-"""Kinds of sandbox errors that say that no engine answers, or that this machine allows no sandbox."""
+AWAY = ("unavailable", "transport", "unreachable")
+"""Kinds of failures that say that no engine or no endpoint answers, or that this machine allows no sandbox."""
 
 BREAKER = 3
 """So many of them in a row, and no further order is handed out: each would only fail, too."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is measured, as its endpoint and the catalogue know it.
+
+    Attributes:
+        price: dollars per million input and output tokens.
+        tools_sha256: over the tools that it is offered.
+    """
+
+    model: str
+    price: tuple[float, float]
+    tools_sha256: str
+
+
+def subject_of(settings: Settings) -> Subject:
+    """Return what is measured; called before anything is built, so that a wrong name or a missing key costs nothing.
+
+    Raises:
+        UsageError: the endpoint, the model, its price or a tool is not known.
+        ModelError: `auth`: the endpoint's key is not set.
+    """
+    target = resolve(settings.model, settings.endpoint, settings.price)
+    read_key(target.profile)
+    price = target.model.price
+    return Subject(target.model.id, (price.input, price.output), toolset_digest(toolset_of(settings, target.model)))
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,7 @@ class EvalRequest:
         out: the run folder; one that holds a part of the same batch is gone on with.
         instance_budget: dollars for one sample of one instance.
         quarantine: instances that `ostro validate` found broken or flaky, with the reason.
+        subject: what is measured; None for a scripted policy.
     """
 
     instances: tuple[Instance, ...]
@@ -80,6 +111,7 @@ class EvalRequest:
     instance_budget: float | None = None
     base_image: str = ""
     quarantine: Mapping[str, str] = field(default_factory=dict[str, str])
+    subject: Subject | None = None
 
 
 class Watcher(Protocol):
@@ -146,7 +178,7 @@ class Batch:
             )
         if not self.engine.here:
             self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
-        self._away = self._away + 1 if result.infra_kind in ENGINE_AWAY else 0
+        self._away = self._away + 1 if result.infra_kind in AWAY else 0
         hopeless = result.ending == Ending.MODEL_ERROR and result.infra_kind in HOPELESS
         if (hopeless or self._away >= BREAKER) and not self.stopped:
             self.stopped = result.infra
@@ -234,7 +266,8 @@ def write_result(out: Path, result: InstanceResult) -> None:
 def manifest_of(request: EvalRequest) -> RunManifest:
     """Return what will run, as data."""
     settings = request.settings
-    scripted = request.policy != "model"
+    scripted, subject = request.policy != "model", request.subject
+    named = subject.model if subject else settings.model
     return RunManifest(
         kind="eval",
         run_id=request.out.name,
@@ -245,11 +278,12 @@ def manifest_of(request: EvalRequest) -> RunManifest:
         instances=len(request.instances),
         instance_ids=tuple(instance.instance_id for instance in request.instances),
         samples=request.samples,
-        model=f"{request.policy} (scripted)" if scripted else settings.model,
+        model=f"{request.policy} (scripted)" if scripted else named,
         endpoint="" if scripted else settings.endpoint,
         sampling={"temperature": settings.temperature, "seed": settings.seed, "max_tokens": settings.max_tokens},
-        price=settings.price,
+        price=subject.price if subject else settings.price,
         prompt_sha256=prompts_digest(),
+        tools_sha256=subject.tools_sha256 if subject else "",
         sandbox=request.flavour,
         seed=settings.seed,
         host=host_facts(),
