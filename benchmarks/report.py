@@ -1,7 +1,7 @@
-"""An evaluation as other programs want it: SWE-bench's report and predictions, Markdown, JUnit XML.
+"""An evaluation as other programs want it: SWE-bench's report and predictions, Markdown, and JUnit XML.
 
-Each function turns a `Run` into one document; `write_report` writes all of them. The page for people is made by
-benchmarks/html_report.py.
+Each function turns a `Run` into one document; `write_report` writes all of them. benchmarks/junit.py makes that of
+JUnit, benchmarks/html_report.py the page for people.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from ostro.benchmarks.junit import junit
 from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
@@ -33,9 +33,6 @@ OFFICIAL_SCHEMA = 2
 
 COMPLETED = ("resolved", "partial", "unresolved", "inconsistent", "suspect")
 """Statuses whose tests ran to a verdict; SWE-bench counts a patch that does not apply and a time-out as errors."""
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, even escaped."""
 
 
 def write_report(run: Run, summary: Summary) -> list[Path]:
@@ -168,43 +165,6 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
 
 
-def junit(run: Run) -> str:
-    """Return junit.xml: a test case for each instance and sample, with its status as the type of the failure."""
-    statuses = [result.status for result in run.results]
-    samples = run.manifest.samples
-    there = {(result.instance_id, result.sample) for result in run.results}
-    asked = [(name, sample) for name in run.instance_ids for sample in range(1, samples + 1)]
-    missing = [label(*one, samples) for one in asked if one not in there]
-    skipped = sum(status in ("not_final", "quarantined") for status in statuses) + len(missing)
-    errors = statuses.count("infra")
-    suite = ET.Element(
-        "testsuite",
-        name=_xml(run.manifest.run_id),
-        tests=str(len(statuses) + len(missing)),
-        failures=str(len(statuses) + len(missing) - statuses.count("resolved") - skipped - errors),
-        errors=str(errors),
-        skipped=str(skipped),
-        time=f"{sum(result.seconds for result in run.results):.3f}",
-    )
-    for result in run.results:
-        case = _case(suite, run, label(result.instance_id, result.sample, samples), result.seconds)
-        if result.status == "resolved":
-            continue
-        kind = {"infra": "error", "not_final": "skipped", "quarantined": "skipped"}.get(result.status, "failure")
-        ET.SubElement(case, kind, message=_xml(_remarks(result) or result.status), type=result.status)
-    for name in missing:
-        ET.SubElement(_case(suite, run, name, 0.0), "skipped", message="no result yet")
-    document = ET.Element("testsuites")
-    document.append(suite)
-    ET.indent(document)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(document, encoding="unicode") + "\n"
-
-
-def _case(suite: ET.Element, run: Run, name: str, seconds: float) -> ET.Element:
-    dataset = _xml(run.manifest.dataset)
-    return ET.SubElement(suite, "testcase", classname=dataset, name=_xml(name), time=f"{seconds:.3f}")
-
-
 def _official(run: Run, sample: int) -> dict[str, JsonValue]:
     """Return the keys of SWE-bench's report, with its meanings."""
     results = [result for result in run.results if result.sample == sample]
@@ -264,7 +224,7 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         fixed = f"{len(passed)} of {len(passed) + len(failed)}"
     tokens = result.tokens.input + result.tokens.output
     return (
-        label(result.instance_id, result.sample, samples),
+        result.label(samples),
         result.status,
         result.ending,
         str(result.steps),
@@ -272,18 +232,8 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         f"${result.cost_usd:.4f}",
         f"{result.seconds:.0f}",
         fixed,
-        _remarks(result),
+        result.remarks,
     )
-
-
-def label(instance_id: str, sample: int, samples: int) -> str:
-    """Return what one sample of an instance is called in a report."""
-    return instance_id if samples == 1 else f"{instance_id} @{sample}"
-
-
-def _remarks(result: InstanceResult) -> str:
-    findings = result.grade.findings if result.grade else ()
-    return "; ".join(part for part in (result.flagged, result.infra, *findings) if part)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
@@ -297,7 +247,3 @@ def _cell(text: str) -> str:
     """Return untrusted text so that it stays within its cell and is no markup."""
     flat = " ".join(text.split())
     return re.sub(r"([\\`*\[\]<>|])", r"\\\1", flat)
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

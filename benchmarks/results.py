@@ -123,6 +123,21 @@ class InstanceResult(_Frozen):
         """Whether this sample counts as resolved."""
         return self.status == "resolved"
 
+    @property
+    def remarks(self) -> str:
+        """Everything that a reader of a table should know besides the status, in one line."""
+        findings = self.grade.findings if self.grade else ()
+        return "; ".join(part for part in (self.flagged, self.infra, *findings) if part)
+
+    def label(self, samples: int) -> str:
+        """Return what this result is called in a report of so many samples an instance."""
+        return label(self.instance_id, self.sample, samples)
+
+
+def label(instance_id: str, sample: int, samples: int) -> str:
+    """Return what one of several samples of an instance is called in a report."""
+    return instance_id if samples == 1 else f"{instance_id} @{sample}"
+
 
 class RunManifest(_Frozen):
     """What ran: everything that a reader needs to repeat it, and a comparer to see what differs.

@@ -96,7 +96,8 @@ def command(
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
     from ostro.benchmarks.building import PULLED, BuildSite
-    from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_quarantine, subject_of
+    from ostro.benchmarks.eval_request import EvalRequest, orders_of, read_quarantine, subject_of
+    from ostro.benchmarks.harness import evaluate
     from ostro.benchmarks.store import read_results
     from ostro.cli.batch_screen import BatchScreen
 

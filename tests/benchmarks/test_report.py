@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Tokens
-from ostro.benchmarks.report import facts, headline, junit, markdown, predictions, results_json
+from ostro.benchmarks.junit import junit
+from ostro.benchmarks.report import facts, headline, markdown, predictions, results_json
 from ostro.benchmarks.results import InstanceResult, Status
 from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_text
 from ostro.benchmarks.summary import summarise
