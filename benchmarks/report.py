@@ -18,6 +18,7 @@ from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
 from ostro.benchmarks.store import (
+    INSTANCE_REPORT,
     JUNIT,
     MARKDOWN,
     PATCH,
@@ -38,6 +39,8 @@ COMPLETED = ("resolved", "partial", "unresolved", "inconsistent", "suspect")
 def write_report(run: Run, summary: Summary) -> list[Path]:
     """Write results.json, report.md, junit.xml and the predictions into the run's folder; return their paths.
 
+    Each instance's folder gets its report.json.
+
     Raises:
         OSError: one cannot be written.
     """
@@ -51,7 +54,33 @@ def write_report(run: Run, summary: Summary) -> list[Path]:
         documents[f"{Path(PREDICTIONS).stem}@{sample}.jsonl"] = predictions(run, sample)
     for name, text in documents.items():
         write_text(run.folder / name, text)
+    for result in run.results:
+        text = json.dumps({result.instance_id: official_report(result)}, indent=2) + "\n"
+        write_text(run.folder / result.folder / INSTANCE_REPORT, text)
     return [run.folder / name for name in documents]
+
+
+def official_report(result: InstanceResult) -> dict[str, JsonValue]:
+    """Return the report that SWE-bench keeps of one instance; `resolved` is ours: only where nothing contradicts it."""
+    grade = result.grade
+    applied = grade is not None and bool(grade.applied_by)
+    report: dict[str, JsonValue] = {
+        "patch_is_None": not result.patch_bytes,
+        "patch_exists": result.patch_bytes > 0,
+        "patch_successfully_applied": applied,
+        "resolved": result.resolved,
+        "infra_failure": bool(result.infra),
+    }
+    if result.infra:
+        report["infra_failure_reason"] = result.infra
+    if grade is not None and applied:
+        lists = {"FAIL_TO_PASS": grade.fail_to_pass, "PASS_TO_PASS": grade.pass_to_pass}
+        statuses: dict[str, JsonValue] = {
+            name: {"success": [*outcomes.success], "failure": [*outcomes.failure]} for name, outcomes in lists.items()
+        }
+        empty: dict[str, JsonValue] = {"success": [], "failure": []}  # rows of these two kinds are made no more
+        report["tests_status"] = statuses | {"FAIL_TO_FAIL": empty, "PASS_TO_FAIL": empty}
+    return report
 
 
 def results_json(run: Run, summary: Summary | None = None) -> dict[str, JsonValue]:

@@ -79,7 +79,7 @@ class InstanceResult(_Frozen):
         infra: what failed of ours or the machine's; "" for none. Such a result is retried and never counted silently.
         infra_kind: short name of that failure, of the agent's or the sandbox's errors, or `crash`.
         tries: how often the instance was run, infrastructure failures included.
-        folder: of the instance, relative to the run's folder; holds trajectory.jsonl, patch.diff, report.json.
+        folder: of the instance, relative to the run's folder (benchmarks/store.py says what lies in it).
         flagged: reason of a quarantine by `validate`: flaky or broken; "" for none.
         environment: digest of what it ran in, equal on every machine: the id of an official image, else a digest of all
             that the environment is made from; "" where none could be made.

@@ -6,7 +6,7 @@
     RUN/predictions.jsonl                    the patches in SWE-bench's format
     RUN/results.json, report.md, junit.xml, report.html
     RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
-    RUN/instances/ID[@SAMPLE]/               patch.diff, and test.log of the grading
+    RUN/instances/ID[@SAMPLE]/               patch.diff, test.log of the grading, report.json as SWE-bench has it
     RUN/instances/ID[@SAMPLE]/run/           the agent's run folder: trajectory.jsonl and all
     RUN/instances/ID[@SAMPLE]/run.aside-N/   one that could not be gone on with; what it spent still counts
 
@@ -39,6 +39,7 @@ HTML = "report.html"
 INSTANCES = "instances"
 
 RESULT = "result.json"
+INSTANCE_REPORT = "report.json"
 TRAJECTORY = "trajectory.jsonl"
 PATCH = "patch.diff"
 TEST_LOG = "test.log"
