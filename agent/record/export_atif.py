@@ -1,4 +1,4 @@
-"""A trajectory as an ATIF document: Agent Trajectory Interchange Format 1.7, as Harbor's `models/trajectories` has it."""
+"""A trajectory as an ATIF document: Agent Trajectory Interchange Format 1.7, from Harbor's `models/trajectories`."""
 
 from __future__ import annotations
 

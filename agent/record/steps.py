@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from ostro.agent.errors import UsageError
 from ostro.agent.history import Message, SystemMessage, ToolCall, UserMessage
-from ostro.agent.record.events import Compacted, Ended, Event, Forked, Nudged, Observed, Planned, RunStarted
+from ostro.agent.record.events import Compacted, Ended, Event, Forked, Nudged, Observed, Planned, Resumed, RunStarted
 from ostro.agent.record.trajectory import read_events
 
 Document = dict[str, JsonValue]
@@ -99,7 +99,8 @@ def read_recording(log: Path, name: str = "") -> Recording:
     if not isinstance(started, RunStarted):
         raise UsageError(f"{log}: the run ended before its first step", mend="There is nothing to export.")
     rest = list(events)
-    ended = next((event for event in reversed(rest) if isinstance(event, Ended)), None)
+    last = next((event for event in reversed(rest) if isinstance(event, Ended | Resumed)), None)
+    ended = last if isinstance(last, Ended) else None
     patch = log.parent / ended.patch if ended and ended.patch else None
     text = patch.read_bytes().decode("utf-8", "surrogateescape") if patch and patch.is_file() else ""
     return Recording(name or started.run_id, started, tuple(_steps(started, rest)), ended, text)

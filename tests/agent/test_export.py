@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ostro.agent.errors import UsageError
-from ostro.agent.record.events import Compacted, Ended, Event, Forked, Nudged, Observed, Planned, RunStarted
+from ostro.agent.record.events import Compacted, Ended, Event, Forked, Nudged, Observed, Planned, Resumed, RunStarted
 from ostro.agent.record.export import FORMATS, FormatName
 from ostro.agent.record.steps import read_recording
 from ostro.agent.record.trajectory import TrajectoryWriter, read_events
@@ -124,6 +124,14 @@ def test_forked_run_marks_what_it_copied_and_counts_only_its_own_replies(tmp_pat
     assert recording.cost_usd == replies[1].cost_usd
     mini: Any = FORMATS["mini-swe-agent"].write(recording)
     assert mini["info"]["model_stats"]["api_calls"] == 1
+
+
+def test_run_that_was_resumed_and_goes_on_has_not_ended(tmp_path: Path) -> None:
+    with TrajectoryWriter(tmp_path / LOG) as log:
+        for event in (*events("demo"), Resumed(turn=8, sandbox="kept")):
+            log.write(event)
+    recording = read_recording(tmp_path / LOG)
+    assert (recording.ending, recording.patch) == ("unfinished", "")
 
 
 def test_prediction_has_the_patch_to_the_byte(tmp_path: Path) -> None:
