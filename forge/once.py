@@ -27,9 +27,15 @@ def ensure_note(forge: Forge, issue: int, body: str) -> Note:
         ForgeError: the forge refuses or does not answer.
     """
     left: set[int] = set()
+    made: list[Note] = []
+
+    def make() -> Note:
+        made.append(forge.create_note(issue, body))
+        return made[-1]
+
     while True:
-        found = _once(lambda: _ours(forge, issue, left), lambda: forge.create_note(issue, body))
-        if found.body.replace("\r\n", "\n") == body:
+        found = _once(lambda: _ours(forge, issue, left), make)
+        if found in made or found.body.replace("\r\n", "\n") == body:
             return found
         try:
             return forge.update_note(issue, found.id, body)
