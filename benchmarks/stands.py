@@ -115,7 +115,8 @@ class NativeStand:
         )
         parts = done.output.text().split("\0")
         left, unwitnessed = (int(word) for word in parts.pop().split())
-        accounts, forged = [], False
+        accounts: list[Account] = []
+        forged = False
         for number, _, text in (part.partition("\n") for part in parts):
             account = self._account(number, text)
             forged |= account is None

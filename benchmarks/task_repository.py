@@ -80,8 +80,8 @@ def _published(repository: Path) -> list[str]:
     config = repository / CONFIG
     if not config.exists():
         write_text(config, _yaml_text({"datasets": [repository.resolve().name], "splits": [SPLIT]}, str(config)))
-    named = _mapping(config).get("datasets")
-    return [str(name) for name in named] if isinstance(named, list) else []
+    named: list[object] | dict[str, object] | None = _mapping(config).get("datasets")
+    return [str(name) for name in named or ()]
 
 
 def _read(folder: Path) -> dict[str, JsonValue]:
