@@ -1,6 +1,6 @@
 """JUnit XML, as continuous integration reads it. Pure.
 
-benchmarks/report.py -> junit for an evaluation, forge/reports.py -> junit for the tests of one run.
+benchmarks/junit.py -> junit for an evaluation, forge/reports.py -> junit for the tests of one run.
 """
 
 from __future__ import annotations

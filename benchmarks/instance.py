@@ -140,7 +140,7 @@ class Instance(_Row):
     def _holds_all_its_files(cls, row: JsonValue) -> JsonValue:
         """Refuse a row of swebench 5 whose tests need pictures that no text patch can carry: they would fail."""
         assets = row.get("image_assets") if isinstance(row, dict) else None
-        found = json.loads(assets) if isinstance(assets, str) and assets else assets
+        found: JsonValue = json.loads(assets) if isinstance(assets, str) and assets else assets
         if isinstance(found, dict) and (found.get("patch") or found.get("test_patch")):
             raise ValueError("image_assets names binary files of the patches; they cannot be staged here")
         return row

@@ -50,9 +50,14 @@ def validated(row: JsonValue | Mapping[str, JsonValue], where: str) -> Instance:
     try:
         return Instance.model_validate(row)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "row"
-        raise InstanceError(f"{where}: {key}: {first['msg']}", mend="Compare with SWE-bench's row format.") from error
+        said = problem_of(error, "row")
+        raise InstanceError(f"{where}: {said}", mend="Compare with SWE-bench's row format.") from error
+
+
+def problem_of(error: ValidationError, whole: str) -> str:
+    """Say the first thing that is wrong with data, with its key; `whole` names the data where it has none."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or whole}: {first['msg']}"
 
 
 def needs_extra(what: str) -> InstanceError:

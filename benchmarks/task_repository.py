@@ -19,10 +19,9 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from ostro.agent.record.files import write_whole
-from ostro.agent.record.trajectory import storage_error
 from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.row_text import json_of, needs_extra, text_of
+from ostro.benchmarks.store import write_text
 
 TASKS = "tasks"
 CONFIG = "sweb.yaml"
@@ -72,7 +71,7 @@ def write_task(instance: Instance, repository: Path) -> Path:
     files[TESTS] = json.dumps(tests, indent=2) + "\n"
     files[TASK] = _yaml_text({**row, "split": SPLIT, "datasets": published}, f"{folder}: a task repository")
     for file in sorted(files, key=lambda one: one == TASK):  # the file that makes the folder a task comes last
-        _write(folder / file, files[file])
+        write_text(folder / file, files[file])
     return folder
 
 
@@ -80,9 +79,9 @@ def _published(repository: Path) -> list[str]:
     """Return the data sets that a repository publishes; a new one publishes one, of its own name."""
     config = repository / CONFIG
     if not config.exists():
-        _write(config, _yaml_text({"datasets": [repository.resolve().name], "splits": [SPLIT]}, str(config)))
-    named = _mapping(config).get("datasets")
-    return [str(name) for name in named] if isinstance(named, list) else []
+        write_text(config, _yaml_text({"datasets": [repository.resolve().name], "splits": [SPLIT]}, str(config)))
+    named: list[object] | dict[str, object] | None = _mapping(config).get("datasets")
+    return [str(name) for name in named or ()]
 
 
 def _read(folder: Path) -> dict[str, JsonValue]:
@@ -129,11 +128,3 @@ def _yaml(what: str) -> Any:
         return importlib.import_module("yaml")
     except ImportError as error:
         raise needs_extra(what) from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, path) from error
-    write_whole(path, text.encode("utf-8", "surrogateescape"))

@@ -96,7 +96,8 @@ def command(
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
     from ostro.benchmarks.building import PULLED, BuildSite
-    from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_quarantine
+    from ostro.benchmarks.eval_request import EvalRequest, orders_of, read_quarantine, subject_of
+    from ostro.benchmarks.harness import evaluate
     from ostro.benchmarks.store import read_results
     from ostro.cli.batch_screen import BatchScreen
 
@@ -112,6 +113,7 @@ def command(
         instance_budget=instance_budget,
         base_image=base_image,
         quarantine=read_quarantine(quarantine) if quarantine else {},
+        subject=subject_of(settings) if policy == "model" else None,
     )
     before = [result for _, result in read_results(request.out) if not result.infra]
     with BatchScreen(sys.stderr, len(list(orders_of(request))), before) as screen:

@@ -134,10 +134,11 @@ def _predictions(count: int, one: str, more: str) -> str:
 
 def taken(out: Path | None, stack: ExitStack, prefix: str) -> Path:
     """Return the folder to work in, made: the user's, or one that goes away at the end."""
+    from ostro.benchmarks.store import make_folder
+
     if out is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    return make_folder(out)
 
 
 def place_of(sandbox: str, base_image: str, folder: Path, timeout: float, jobs: int) -> Place:

@@ -141,16 +141,22 @@ def _outcome(evidence: Evidence) -> str:
 def publish_command(repository: str, issue: int | None, label: str, out: Path, output: str) -> int:
     """The second job: a token that writes, no model. Checks evidence and patch, then opens or updates a draft.
 
-    With --issue, evidence that is not there is told on that issue.
+    Evidence that is not there is told on the issue, where --issue or the event names one.
     """
     from ostro.forge.evidence import EVIDENCE_FILE
 
     with _forge(repository, issue, label) as (job, forge):
-        if issue is not None and not (out / EVIDENCE_FILE).exists():
-            said = _told_without_evidence(job, forge, issue)
-            _say({"status": "none", "issue": issue}, f"issue #{issue}: {said}", output)
-            return 0
-        return _published(job, forge, out, output)
+        if (out / EVIDENCE_FILE).exists() or (job.issue is None and not job.event):
+            return _published(job, forge, out, output)
+        number = job.issue
+        if number is None:
+            assignment = _assigned(job, forge, output)
+            if assignment is None:
+                return 0
+            number = assignment.issue.number
+        said = _told_without_evidence(job, forge, number)
+        _say({"status": "none", "issue": number}, f"issue #{number}: {said}", output)
+        return 0
 
 
 def _told_without_evidence(job: Job, forge: Forge, issue: int) -> str:

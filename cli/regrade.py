@@ -59,8 +59,9 @@ def command(
     from ostro.benchmarks.harness import write_result
     from ostro.benchmarks.manifest import note_images
     from ostro.benchmarks.regrading import base_image_of, gradable, regrade, rows_of
-    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.store import read_manifest, read_run
 
+    read_manifest(run)  # no folder is locked that is none of an evaluation
     with RunLock(run):
         found = read_run(run)
         rows, results = rows_of(found), gradable(found, only)

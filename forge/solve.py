@@ -111,6 +111,15 @@ def _earlier(out: Path, order: str) -> Evidence | None:
     return evidence if evidence.order == order and not passing else None
 
 
+def _settings(repository: Path, flags: Mapping[str, Any]) -> Configuration:
+    """Read the settings; a complaint names the repository's file, not where it lies in this job."""
+    try:
+        return load(repository, flags)
+    except ConfigError as error:
+        told = str(error).replace(f"{repository}{os.sep}", "", 1)
+        raise ConfigError(told, kind=error.kind, mend=error.mend) from error
+
+
 def _work_folder(out: Path, order: str) -> Path:
     """Return the folder of an order; what another order left is removed."""
     work = out / "work"
@@ -127,19 +136,12 @@ def _any_base(assignment: Assignment) -> str:
 
 
 def _configured(forge: Forge, assignment: Assignment, work: Path, solving: Solving) -> Configuration:
-    """Read the configuration of the base branch: a draft may hold what an earlier run made of it.
-
-    A complaint names the repository's file, not where it lies in this job.
-    """
+    """Read the configuration of the base branch: a draft may hold what an earlier run made of it."""
     folder = work / "repository"
     if assignment.follow_up:
         folder = work / "base"
         _checked_out(forge, assignment.base_branch, folder, solving, depth=1)
-    try:
-        return load(folder, solving.flags)
-    except ConfigError as error:
-        told = str(error).replace(f"{folder}{os.sep}", "", 1)
-        raise ConfigError(told, kind=error.kind, mend=error.mend) from error
+    return _settings(folder, solving.flags)
 
 
 def _checked_out(forge: Forge, branch: str, folder: Path, solving: Solving, *, depth: int = HISTORY_COMMITS) -> str:

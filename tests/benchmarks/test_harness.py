@@ -111,6 +111,7 @@ def failing_work(kind: str, ending: str, count: int) -> Callable[[Purse], Work]:
         ("gone", "sandbox_error", 5, 9),  # sandboxes died: the next instance may fare better
         ("unavailable", "sandbox_error", 2, 9),
         ("unavailable", "sandbox_error", 5, 3),  # no engine answers, again and again
+        ("unreachable", "model_error", 5, 3),
     ],
 )
 def test_evaluate_when_infrastructure_fails_then_the_batch_stops_only_where_all_else_would_fail_too(

@@ -12,7 +12,8 @@ from ostro.agent.config import Settings
 from ostro.agent.outcome import Tokens
 from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.engine import ThreadEngine
-from ostro.benchmarks.harness import EvalRequest, Work, evaluate
+from ostro.benchmarks.eval_request import EvalRequest
+from ostro.benchmarks.harness import Work, evaluate
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.benchmarks.solving import work

@@ -12,6 +12,7 @@ import pytest
 from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, SECRETS, CiJob, ci_job
 from tests.forge.elsewhere import READER, WRITER, gitea_event, labelled, on_gitea, on_gitlab, person, variables, webhook
 from tests.forge.fake.world import Pull
+from tests.forge.killing import killed_on
 from tests.forge.playing import workflow
 
 
@@ -173,6 +174,18 @@ def test_gitea_when_another_label_is_changed_by_ourselves_then_nothing_starts(tm
         job.forge.world.add_label(job.repository, 1, "ostro-failed", actor="ostro-bot")
         done = job.run("pr", event=gitea_event(job, by="ostro-bot"), GITHUB_API_URL=f"{job.forge.url}/api/v1")
         assert (done.returncode, done.stdout) == (0, "skipped: ostro-bot changed another label than 'ostro'\n")
+
+
+def test_gitlab_when_the_agents_job_left_nothing_then_the_publishing_job_says_so_on_the_issue(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        killed = killed_on("gitlab", job)
+        for _ in range(2):
+            done = killed.run("pr", "publish")
+            assert (done.returncode, done.stdout) == (0, "issue #1: the job that solves ended without a result\n")
+        assert len(job.comments()) == 1
+        job.issue.state = "closed"
+        done = killed.run("pr", "publish")
+        assert (done.returncode, done.stdout) == (0, "skipped: issue #1 is closed\n")
 
 
 @pytest.mark.slow

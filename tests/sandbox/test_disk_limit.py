@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -144,7 +145,7 @@ def test_watch_when_others_make_room_sees_what_that_hides(
     disk: Disk, watch: DiskWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
-    monkeypatch.setattr(usage.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
     disk.others = 40
     assert not disk.passed(watch)
     disk.workspace, disk.others = 60, 0
