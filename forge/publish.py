@@ -81,7 +81,7 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
         SandboxError: git fails.
     """
     _belongs_here(job, evidence)
-    if not evidence.run_url.startswith(f"{job.server_url}/"):
+    if not evidence.run_url.startswith(f"{job.server_url.rstrip('/')}/"):
         evidence = evidence.model_copy(update={"run_url": ""})
     state = _state_of(forge, evidence.issue)
     if state is None:
