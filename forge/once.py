@@ -27,9 +27,15 @@ def ensure_note(forge: Forge, issue: int, body: str) -> Note:
         ForgeError: the forge refuses or does not answer.
     """
     left: set[int] = set()
+    made: list[Note] = []
+
+    def make() -> Note:
+        made.append(forge.create_note(issue, body))
+        return made[-1]
+
     while True:
-        found = _once(lambda: _ours(forge, issue, left), lambda: forge.create_note(issue, body))
-        if found.body.replace("\r\n", "\n") == body:
+        found = _once(lambda: _ours(forge, issue, left), make)
+        if found in made or found.body.replace("\r\n", "\n") == body:
             return found
         try:
             return forge.update_note(issue, found.id, body)
@@ -45,12 +51,15 @@ def _ours(forge: Forge, issue: int, left: Container[int]) -> Note | None:
 
 def taken_over(forge: Forge, issue: int, run_url: str) -> bool:
     """Whether our comment is by now that of another run than `run_url`, or says that somebody stopped it."""
-    own = own_notes(forge.notes(issue), issue)
-    marker = read_marker(own[-1].body) if own else None
-    if marker is None:
+    notes = own_notes(forge.notes(issue), issue)
+    if not run_url or any(f"({run_url})" in note.body for note in notes):
         return False
-    found = own[-1]
-    return marker.stopped or (JOB_LOG in found.body and bool(run_url) and f"({run_url})" not in found.body)
+    return any(JOB_LOG in note.body or _stopped(note) for note in notes)
+
+
+def _stopped(note: Note) -> bool:
+    marker = read_marker(note.body)
+    return marker is not None and marker.stopped
 
 
 def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) -> Pull:

@@ -81,7 +81,7 @@ def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: Pa
         SandboxError: git fails.
     """
     _belongs_here(job, evidence)
-    if not evidence.run_url.startswith(f"{job.server_url}/"):
+    if not evidence.run_url.startswith(f"{job.server_url.rstrip('/')}/"):
         evidence = evidence.model_copy(update={"run_url": ""})
     state = _state_of(forge, evidence.issue)
     if state is None:
@@ -228,8 +228,8 @@ def _salvaged(forge: Forge, evidence: Evidence, landed: Landed) -> Publication:
 def _told(forge: Forge, evidence: Evidence, status: str, headline: str, lines: tuple[str, ...]) -> Publication:
     """Say in the comment, and on the label, what came of a run without a pull request."""
     text = result_text(evidence, headline=headline, lines=lines)
-    if evidence.outcome is not Ending.NO_ACTION:
-        forge.add_label(evidence.issue, FAILED_LABEL)
+    change = forge.remove_label if evidence.outcome is Ending.NO_ACTION else forge.add_label
+    change(evidence.issue, FAILED_LABEL)
     note = ensure_note(forge, evidence.issue, text)
     why = reason_of(evidence)[:TOLD_CHARS] if status != "refused" else ""
     told = ": ".join(part for part in (headline, why) if part) + (f" ({note.url})" if note.url else "")

@@ -83,7 +83,7 @@ def report_files(out: Path) -> dict[str, str]:
 
 
 def junit_xml(evidence: Evidence) -> str:
-    """Return the tests before and with the patch, as the evidence has them: red before is no failure of the patch."""
+    """Return the tests before and with the patch as the evidence has them: red before is what the issue tells of."""
     tests = evidence.tests
     command = tests.command or "no test command is known"
     cases = [_case(command, "before the patch", tests.before), _case(command, "with the patch", tests.after)]

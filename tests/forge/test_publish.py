@@ -141,6 +141,7 @@ def test_publish_when_the_run_failed_with_work_then_a_salvaged_branch_and_a_comm
 
 
 def test_publish_when_no_change_is_needed_then_that_is_a_result(scene: Scene) -> None:
+    scene.forge.world.add_label(scene.repository, 1, "ostro-failed")  # of an earlier run
     found = scene.publish(b"", outcome=Ending.NO_ACTION, proposal=None, reason="It is right as it is.")
 
     assert (found.status, found.notices) == ("none", ())
