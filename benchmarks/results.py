@@ -22,8 +22,11 @@ Consistency = Literal["consistent", "inconsistent", "suspect", "unchecked"]
 that decide how tests run, and they were restored. `unchecked`: no test ran.
 """
 
-Witness = Literal["tests", "process", "none"]
-"""What tells of a test run besides log and exit code: each test, only that the process came to its end, or nothing."""
+Witness = Literal["tests", "process", "none", ""]
+"""What tells of a test run besides log and exit code: each test, only that the process came to its end, or nothing.
+
+"" where no test ran, and in results of versions that did not say.
+"""
 
 Status = Literal[
     "resolved", "partial", "unresolved", "patch_failed", "empty_patch", "test_timeout", "inconsistent", "suspect",
@@ -57,7 +60,7 @@ class GradeReport(_Frozen):
 
     verdict: Verdict
     consistency: Consistency = "unchecked"
-    witness: Witness = "none"
+    witness: Witness = ""
     applied_by: str = ""
     fail_to_pass: TestOutcomes = TestOutcomes()
     pass_to_pass: TestOutcomes = TestOutcomes()

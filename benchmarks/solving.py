@@ -15,9 +15,9 @@ from typing import Any
 
 from ostro.agent.attempt import outcome_of_error
 from ostro.agent.budget import Purse
-from ostro.agent.errors import OstroError
+from ostro.agent.errors import OstroError, StorageError, UsageError
 from ostro.agent.outcome import Ending, RunReport
-from ostro.agent.request import REQUEST_FILE
+from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
@@ -148,7 +148,11 @@ def _solve(
             limits = {"budget": settings.budget, "tokens": settings.tokens}  # they may have been raised since
             try:
                 return resume(folder, changes | limits, listener, _quiet, purse)
-            except (OstroError, SandboxError) as error:
+            except (StorageError, UsageError, SandboxError) as error:
+                if error.kind == "limit":  # it had ended there, and was only not graded yet
+                    return RunReport.model_validate_json((folder / REPORT_FILE).read_bytes())
+                if not _is_lost(error):
+                    raise
                 say(f"{order.instance.instance_id}: begun anew, for it cannot be resumed: {error}")
         set_aside(order.folder)
         purse.settle(spent_in_all(order.folder))
@@ -161,6 +165,13 @@ def _solve(
             purse=purse,
         )
         return run(request, listener)
+
+
+def _is_lost(error: StorageError | UsageError | SandboxError) -> bool:
+    """Whether a run can never be gone on with, as opposed to not now: what it has done and cost is given up then."""
+    if isinstance(error, SandboxError):
+        return error.kind in ("gone", "workspace_lost", "usage")
+    return error.kind != "disk_full"
 
 
 @contextmanager

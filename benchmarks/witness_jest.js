@@ -1,14 +1,11 @@
 // A second account of a Jest run: every node process of the tests loads this file first (benchmarks/stands.py). The one
 // that is Jest itself takes a key that lies beside, has Jest write what its tests came to, and signs that at its end.
+// Nothing newer than Node 8 stands here: what an old one cannot read would end every process of the tests.
 "use strict";
 
 const { createHmac } = require("crypto");
 const fs = require("fs");
 const path = require("path");
-
-const own = `--require=${__filename}`;
-process.env.NODE_OPTIONS = (process.env.NODE_OPTIONS || "").replace(own, "").trim();
-if (!process.env.NODE_OPTIONS) delete process.env.NODE_OPTIONS;
 
 const STATUSES = { passed: "PASSED", failed: "FAILED" };
 const isJest = /[\\/](jest|jest\.js)$/.test(process.argv[1] || "");
@@ -22,19 +19,26 @@ function takeKey() {
       const key = fs.readFileSync(file, "utf8");
       fs.unlinkSync(file);
       return { key, number: name.slice(4) };
-    } catch {
-      continue;
+    } catch (error) {
+      continue; // another process was quicker
     }
   }
   return null;
 }
 
 function testsOf(report) {
-  const cases = report.testResults.flatMap((file) => file.assertionResults);
+  const cases = [].concat(...report.testResults.map((file) => file.assertionResults));
   return cases.map((one) => [one.title, STATUSES[one.status] || "SKIPPED"]);
 }
 
+function leaveNoTrace() {
+  const rest = (process.env.NODE_OPTIONS || "").replace(`--require=${__filename}`, "").trim();
+  if (rest) process.env.NODE_OPTIONS = rest;
+  else delete process.env.NODE_OPTIONS;
+}
+
 function watch({ key, number }) {
+  leaveNoTrace(); // npm hands the option on to Jest, and Jest's workers need it no more
   const told = path.join(__dirname, `told-${number}`);
   const words = ["--json", `--outputFile=${told}`];
   process.argv.splice(2, 0, ...words);

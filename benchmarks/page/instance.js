@@ -55,7 +55,7 @@ const WITNESSES = {
 function gradeView(detail) {
   const { grade } = detail;
   const facts = [`verdict ${words(grade.verdict)}`, words(grade.consistency)];
-  if (grade.consistency !== "unchecked") facts.push(WITNESSES[grade.witness]);
+  if (grade.witness) facts.push(WITNESSES[grade.witness]);
   if (grade.applied_by) facts.push("applied by " + grade.applied_by);
   if (grade.exit_code !== null) facts.push("exit code " + grade.exit_code);
   facts.push(count(grade.tests_seen) + " tests seen", duration(grade.duration_s));

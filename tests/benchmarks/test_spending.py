@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
+from ostro.agent.errors import ModelError
 from ostro.agent.outcome import Tokens
 from ostro.agent.record.trajectory import read_events
+from ostro.benchmarks import solving
 from ostro.benchmarks.engine import ThreadEngine
 from ostro.benchmarks.eval_request import EvalRequest
 from ostro.benchmarks.harness import Work, evaluate
@@ -19,6 +22,7 @@ from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.benchmarks.solving import work
 from ostro.benchmarks.spending import OrderPurse, Spent, set_aside, spent_aside, spent_in_all
 from ostro.benchmarks.store import instance_folder, logs_of, read_run
+from ostro.sandbox.protocol import SandboxError
 from tests.faults.batches import Silent
 
 A_CALL = 0.001
@@ -113,6 +117,52 @@ def test_evaluate_when_the_grading_of_a_finished_run_is_done_again_then_its_cost
 
     assert run.results[0].cost_usd == pytest.approx(3 * A_CALL)
     assert kept.purse.spent_usd == pytest.approx(3 * A_CALL)
+
+
+def test_evaluate_when_a_run_had_ended_at_its_limit_and_was_not_graded_then_it_is_graded_and_not_made_again(
+    batch: Callable[[ScriptedEndpoint, float], EvalRequest], small_instance: Instance
+) -> None:
+    with ScriptedEndpoint([LOOK, {**LOOK, "content": "Again."}, GIVE_UP]) as endpoint:
+        request = replace(batch(endpoint, 1.0), instance_budget=2 * A_CALL)
+        evaluate(request, ThreadEngine(1), Kept(), Silent())
+        (instance_folder(request.out, small_instance.instance_id) / "result.json").unlink()
+        kept = Kept()
+        run, _ = evaluate(request, ThreadEngine(1), kept, Silent())
+        assert len(endpoint.requests) == 2
+
+    assert (run.results[0].ending, run.results[0].status) == ("cost_limit", "empty_patch")
+    assert kept.purse.spent_usd == pytest.approx(2 * A_CALL)
+
+
+@pytest.mark.parametrize(
+    ("error", "begun_anew"),
+    [
+        (SandboxError("no engine answers", kind="unavailable"), False),
+        (SandboxError("no room", kind="disk_full"), False),
+        (ModelError("no key", kind="auth"), False),
+        (SandboxError("its files are gone", kind="workspace_lost"), True),
+    ],
+)
+def test_evaluate_when_a_run_cannot_go_on_just_now_then_it_is_kept_for_later_and_only_a_lost_one_begins_anew(
+    batch: Callable[[ScriptedEndpoint, float], EvalRequest],
+    small_instance: Instance,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    begun_anew: bool,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    with ScriptedEndpoint([LOOK, {**LOOK, "content": "Again."}, GIVE_UP]) as endpoint:
+        evaluate(batch(endpoint, A_CALL), ThreadEngine(1), Kept(), Silent())
+        monkeypatch.setattr(solving, "resume", refuse)  # the engine, the disk or the endpoint is away for a while
+        run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), Kept(), Silent())
+        monkeypatch.undo()
+        assert [result.status == "infra" for result in run.results] == [not begun_anew]
+        run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), Kept(), Silent())
+
+    (result,) = run.results
+    assert (result.status, result.cost_usd) == ("empty_patch", pytest.approx((5 if begun_anew else 4) * A_CALL))
 
 
 def test_spent_when_a_log_is_damaged_then_what_stands_before_the_damage_counts(

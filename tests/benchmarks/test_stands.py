@@ -136,7 +136,7 @@ def test_cargo_when_graded_then_what_rusts_own_harness_wrote_decides(
 
 
 JEST = {
-    "package.json": '{"name": "half", "version": "1.0.0"}\n',
+    "package.json": '{"name": "half", "version": "1.0.0", "scripts": {"test": "jest"}}\n',
     "half.js": "module.exports = (x) => x / 2;\n",
     "half.test.js": 'const half = require("./half");\ntest("halves four", () => expect(half(4)).toBe(2));\n'
     'test.skip("later", () => {});\n',
@@ -161,12 +161,11 @@ def jest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @needs("npm")
-@pytest.mark.parametrize("in_band", ["", " --runInBand"])
+@pytest.mark.parametrize("command", ["jest --verbose", "jest --verbose --runInBand", "npm test -- --verbose"])
 def test_jest_when_graded_then_jest_itself_tells_what_its_tests_came_to(
-    jest: Path, instances_home: Path, tmp_path: Path, in_band: str
+    jest: Path, instances_home: Path, tmp_path: Path, command: str
 ) -> None:
-    command = f"{jest}/node_modules/.bin/jest --verbose{in_band}"
-    instance = row(JEST, command, "jest", ["halves four"])
+    instance = row(JEST, f"export PATH={jest}/node_modules/.bin:$PATH; {command}", "jest", ["halves four"])
     world: dict[str, Any] = {"read_only": (str(jest),)}
 
     honest = judged(instance, instances_home, tmp_path / "a", b"", **world)
