@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,14 +18,15 @@ from typing import Literal, TypeVar
 
 from ostro.agent.errors import OstroError
 from ostro.agent.version import ostro_version
-from ostro.benchmarks.environment import build_environment
+from ostro.benchmarks.building import BuildSite
+from ostro.benchmarks.environment import ready_environment
 from ostro.benchmarks.grading import TEST_TIMEOUT_S, grade, nothing_to_grade
 from ostro.benchmarks.instance import Instance
-from ostro.benchmarks.manifest import dataset_digest, host_facts
+from ostro.benchmarks.manifest import dataset_digest, host_facts, note_images
 from ostro.benchmarks.predictions import Prediction, Predictions
-from ostro.benchmarks.recipe import Environment, Flavour
+from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
-from ostro.benchmarks.store import PATCH, RESULT, instance_folder, write_text
+from ostro.benchmarks.store import PATCH, RESULT, instance_folder, read_results, write_text
 from ostro.sandbox.protocol import Sandbox, SandboxError
 
 TRIES = 3
@@ -46,6 +47,8 @@ class Place:
         folder: takes a folder an instance below `instances/`.
         base_image: see `build_environment`.
         timeout_s: seconds that the tests of one run may take.
+        site: where environments are built.
+        environments: digest of what each instance was graded in, by its id.
     """
 
     flavour: Flavour
@@ -53,6 +56,8 @@ class Place:
     folder: Path
     base_image: str = ""
     timeout_s: float = TEST_TIMEOUT_S
+    site: BuildSite = field(default_factory=BuildSite)
+    environments: dict[str, str] = field(default_factory=dict[str, str])
     _open: set[Sandbox] = field(default_factory=set[Sandbox], repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
 
@@ -67,8 +72,11 @@ class Place:
 
         self._refuse_when_over()
         try:
-            environment = self.environment(instance)
-            return grade(instance, environment, patch, folder, timeout_s=self.timeout_s, opened=opened)
+            with ready_environment(
+                instance, self.flavour, self.home, base_image=self.base_image, site=self.site
+            ) as environment:
+                self.environments[instance.instance_id] = environment.digest
+                return grade(instance, environment, patch, folder, timeout_s=self.timeout_s, opened=opened)
         finally:
             self._open.difference_update(mine)
 
@@ -81,10 +89,6 @@ class Place:
     def _refuse_when_over(self) -> None:
         if self._over.is_set():
             raise SandboxError("the batch was interrupted", kind="gone")
-
-    def environment(self, instance: Instance) -> Environment:
-        """Build, or find, the environment of an instance."""
-        return build_environment(instance, self.flavour, self.home, base_image=self.base_image)
 
     def folder_of(self, instance: Instance) -> Path:
         """Return the folder of an instance."""
@@ -108,21 +112,24 @@ def choose_flavour(choice: str) -> Flavour:
         engine.close()
 
 
+ItemT = TypeVar("ItemT")
+
+
 def each(
-    instances: Sequence[Instance], work: Callable[[Instance], T], place: Place, workers: int, done: Callable[[T], None]
+    items: Sequence[ItemT], work: Callable[[ItemT], T], place: Place, workers: int, done: Callable[[T], None]
 ) -> list[T]:
-    """Do `work` for each instance, several at once; return the results in the order of the instances.
+    """Do `work` for each item, several at once; return the results in the order of the items.
 
     Args:
-        instances: what to work on.
+        items: what to work on.
         work: called in a thread.
         place: where the work is done; abandoned when this is interrupted.
         workers: how many threads.
         done: told of each result as it comes, in this thread.
     """
-    found: dict[str, T] = {}
+    found: dict[int, T] = {}
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="ostro-grade") as pool:
-        waiting = {pool.submit(work, one): one.instance_id for one in instances}
+        waiting = {pool.submit(work, one): number for number, one in enumerate(items)}
         try:
             for future in as_completed(waiting):
                 found[waiting[future]] = future.result()
@@ -131,7 +138,7 @@ def each(
             pool.shutdown(wait=False, cancel_futures=True)
             place.abandon()
             raise
-    return [found[one.instance_id] for one in instances]
+    return [found[number] for number in range(len(items))]
 
 
 def grade_all(
@@ -142,10 +149,32 @@ def grade_all(
     workers: int = 1,
     done: Callable[[InstanceResult], None] = lambda _: None,
 ) -> list[InstanceResult]:
-    """Grade the prediction of each instance; one without a prediction counts as one without a patch."""
-    return each(
-        instances, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), place, workers, done
-    )
+    """Grade the prediction of each instance that has no final grade of that very patch in the folder yet.
+
+    One without a prediction counts as one without a patch. The folder must be locked and of these rows (`take_up`).
+    """
+    finished = {result.instance_id: result for _, result in read_results(place.folder)}
+    left = [one for one in instances if not _stands(finished.get(one.instance_id), predictions.by_id, one)]
+    found = each(left, lambda one: grade_one(one, predictions.by_id.get(one.instance_id), place), place, workers, done)
+    note_images(place.folder)
+    return found
+
+
+def _stands(result: InstanceResult | None, predicted: Mapping[str, Prediction], instance: Instance) -> bool:
+    """Whether an earlier call has graded what would be graded now."""
+    if result is None or result.infra or result.grade is None:
+        return False
+    prediction = predicted.get(instance.instance_id)
+    patch = prediction.patch if prediction else b""
+    return result.patch_sha256 == _digest(patch) and result.ending == _ending(prediction)
+
+
+def _digest(patch: bytes) -> str:
+    return hashlib.sha256(patch).hexdigest() if patch else ""
+
+
+def _ending(prediction: Prediction | None) -> str:
+    return PREDICTED if prediction else NOT_PREDICTED
 
 
 def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -> InstanceResult:
@@ -159,14 +188,15 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
         report, infra, tries = persistently(lambda: _grade(instance, patch, place))
     result = InstanceResult(
         instance_id=instance.instance_id,
-        ending=PREDICTED if prediction else NOT_PREDICTED,
+        ending=_ending(prediction),
         grade=report,
         infra=infra,
         tries=tries,
         seconds=round(time.monotonic() - started, 3),
-        patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
+        patch_sha256=_digest(patch),
         patch_bytes=len(patch),
         folder=str(place.folder_of(instance).relative_to(place.folder)),
+        environment=place.environments.get(instance.instance_id, ""),
     )
     folder = place.folder_of(instance)
     write_text(folder / RESULT, result.model_dump_json(indent=1) + "\n")

@@ -133,7 +133,12 @@ def compare(first: Run, second: Run, *, across_datasets: bool = False) -> Compar
             mend="Compare runs over the same rows, or give --across-datasets to compare the ids that both have.",
         )
     left, right = _by_instance(first.results), _by_instance(second.results)
-    pairs, left_out = _pair(left, right, sorted({*first.instance_ids, *second.instance_ids}))
+    pairs, left_out = _pair(
+        left,
+        right,
+        sorted({*first.instance_ids, *second.instance_ids}),
+        (first.manifest.samples, second.manifest.samples),
+    )
     if not pairs:
         raise UsageError(
             f"{first.folder} and {second.folder} have no instance in common that both have a final result of",
@@ -207,16 +212,22 @@ def _by_instance(results: Samples) -> dict[str, list[InstanceResult]]:
 
 
 def _pair(
-    left: dict[str, list[InstanceResult]], right: dict[str, list[InstanceResult]], names: Sequence[str]
+    left: dict[str, list[InstanceResult]],
+    right: dict[str, list[InstanceResult]],
+    names: Sequence[str],
+    asked: tuple[int, int],
 ) -> tuple[list[str], tuple[LeftOut, ...]]:
-    """Split the instances into those that can be compared and the others with the reason."""
+    """Split the instances into those that can be compared and the others with the reason.
+
+    `asked` says how many samples of each instance the two runs are to have.
+    """
     pairs: list[str] = []
     left_out: list[LeftOut] = []
     for name in names:
         reasons = [
             f"{side}: {why}"
-            for side, why in (("first", _unfit(left.get(name, []))), ("second", _unfit(right.get(name, []))))
-            if why
+            for side, found, count in (("first", left, asked[0]), ("second", right, asked[1]))
+            if (why := _unfit(found.get(name, []), count))
         ]
         if reasons:
             left_out.append(LeftOut(instance_id=name, reason="; ".join(reasons)))
@@ -225,9 +236,11 @@ def _pair(
     return pairs, tuple(left_out)
 
 
-def _unfit(samples: Samples) -> str:
+def _unfit(samples: Samples, asked: int) -> str:
     if not samples:
         return "no result"
+    if len(samples) < asked:
+        return f"{len(samples)} of {asked} samples have a result"
     bad = [sample for sample in samples if sample.status in (*PENDING, "quarantined")]
     if not bad:
         return ""

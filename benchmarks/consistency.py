@@ -11,18 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ostro.benchmarks.parsers import PYTEST_FAMILY, UNITTEST_FAMILY
-from ostro.benchmarks.results import Consistency
+from ostro.benchmarks.results import Consistency, Witness
 from ostro.benchmarks.statuses import FAILING, PASSING, Statuses, TestStatus
 from ostro.benchmarks.testimony import Account, Testimony, statuses_of
 from ostro.benchmarks.verdict import Reading, status_of
 
-WITNESSED = PYTEST_FAMILY | UNITTEST_FAMILY | {"sympy"}
-"""Parsers of runners whose process is a Python that our witness sits in."""
+BY_NAME = PYTEST_FAMILY | UNITTEST_FAMILY | {"jest", "cargo", "maven"}
+"""Parsers of runners whose witnesses name their tests; those of others tell only that a process came to its end."""
 
 STRICT = frozenset({"gotest", "cargo", "node", "tap", "jest", "vitest", "jest_json"})
 """Parsers whose lines are so particular that a failure among them is one, whatever test it names."""
 
 MAX_NAMED = 3
+
+Witnessed = dict[str, set[TestStatus | None]]
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def _witnessed(seen: Seen) -> Iterator[str]:
         yield "the test process ended before its witness could speak"
     for account in testimony.accounts:
         yield from _account(account, seen)
-    if seen.parser in PYTEST_FAMILY | UNITTEST_FAMILY and testimony.accounts:
-        yield from _differences(seen, testimony.accounts)
+    if seen.parser in BY_NAME and testimony.accounts:
+        yield from _differences(seen, testimony)
 
 
 def _account(account: Account, seen: Seen) -> Iterator[str]:
@@ -100,30 +102,44 @@ def _account(account: Account, seen: Seen) -> Iterator[str]:
         yield f"{account.runner} ended with {account.exit_code}, its process with 0"
 
 
-def _differences(seen: Seen, accounts: tuple[Account, ...]) -> Iterator[str]:
-    witnessed = statuses_of(accounts, seen.parser)
+def _differences(seen: Seen, testimony: Testimony) -> Iterator[str]:
+    witnessed = statuses_of(testimony.accounts, seen.parser)
+    if testimony.complete:
+        yield from _exit_codes(seen, witnessed)
+    names = (*seen.reading.fail_to_pass.success, *seen.reading.pass_to_pass.success)
+    told = _passing(names, seen.reading.statuses)
+    unseen = [name for name in told if not _bears_out(name, witnessed, missing_counts=testimony.complete)]
+    if unseen:
+        yield f"told as passed, but the runner did not see it pass: {_some(unseen)}"
+
+
+def _exit_codes(seen: Seen, witnessed: Witnessed) -> Iterator[str]:
     if seen.exit_code == 0 and (bad := [name for name, found in witnessed.items() if found & FAILING]):
         yield f"exit code 0, but the runner counted failures: {_some(bad)}"
     if seen.exit_code and witnessed and not any(found & FAILING for found in witnessed.values()):
         yield f"exit code {seen.exit_code}, but the runner counted no failure"
-    names = (*seen.reading.fail_to_pass.success, *seen.reading.pass_to_pass.success)
-    told = _passing(names, seen.reading.statuses)
-    unseen = [name for name in told if not _bears_out(name, witnessed)]
-    if unseen:
-        yield f"told as passed, but the runner did not see it pass: {_some(unseen)}"
 
 
 def _passing(names: Iterable[str], statuses: Statuses) -> list[str]:
     return [name for name in names if status_of(name, statuses) in PASSING]
 
 
-def _bears_out(name: str, witnessed: dict[str, set[TestStatus | None]]) -> bool:
+def _bears_out(name: str, witnessed: Witnessed, *, missing_counts: bool) -> bool:
     """Whether a test of that name, or one that the name is the cut-off beginning of, was seen to pass."""
     if name in witnessed:
         return bool(witnessed[name] & PASSING)
+    if not missing_counts:
+        return True
     if name.count("[") <= name.count("]"):
         return False
     return any(found & PASSING for key, found in witnessed.items() if key.startswith(name))
+
+
+def witness_of(testimony: Testimony | None, parser: str) -> Witness:
+    """Say what stands beside the log and the exit code of a run."""
+    if testimony is None or not testimony.accounts:
+        return "none"
+    return "tests" if parser in BY_NAME and any(one.tests for one in testimony.accounts) else "process"
 
 
 def _some(names: Sequence[str]) -> str:

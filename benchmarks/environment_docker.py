@@ -12,12 +12,13 @@ import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostro.benchmarks import official
+from ostro.benchmarks.building import BuildSite
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
@@ -29,7 +30,6 @@ from ostro.benchmarks.recipe import (
     Environment,
     environment_key,
     keep_build_log,
-    require_room,
     tree_key,
     venv_script,
 )
@@ -47,7 +47,7 @@ from ostro.benchmarks.sources import (
 )
 
 if TYPE_CHECKING:
-    from ostro.sandbox.docker_engine import Engine
+    from ostro.sandbox.docker_engine import Engine, ImageInfo
 
 LABELS = {"ostro.instance": "build"}
 ENV_REPOSITORY = "ostro/instance-env"
@@ -64,11 +64,11 @@ git -c user.name=base -c user.email=base@localhost commit -q --allow-empty -m ba
 _SCRUB = "git rev-parse --git-dir >/dev/null\nfind . -name .git -prune -exec rm -rf {} +\n"
 
 
-def build_image(instance: Instance, cache: Path, base_image: str = "") -> Environment:
+def build_image(instance: Instance, cache: Path, site: BuildSite, base_image: str = "") -> Environment:
     """Return the instance's image and its base tree as a repository below `cache`; see `build_environment`.
 
     Raises:
-        SandboxError: no engine answers, or it cannot get the base image.
+        SandboxError: no engine answers, or it cannot get the base image; the disk is nearly full.
         SetupError: a step failed.
     """
     from ostro.sandbox.docker import obtain_image
@@ -76,57 +76,75 @@ def build_image(instance: Instance, cache: Path, base_image: str = "") -> Enviro
     from ostro.sandbox.image import default_image
 
     setup = instance.environment
-    engine = Engine.connect()
-    try:
+    with closing(Engine.connect()) as engine:
         base = base_image or default_image(lambda name: engine.image(name) is not None)
         identity = obtain_image(engine, base).id
         packages = f"{ENV_REPOSITORY}:{environment_key(setup, identity)}"
         tag = f"{TREE_REPOSITORY}:{tree_key(setup, identity)}"
-        if engine.image(tag) is None:
-            require_room(cache)
-        if engine.image(packages) is None:
-            _build_packages(engine, base, packages, setup, cache)
-        if engine.image(tag) is None:
-            _build_tree(engine, packages, tag, setup, cache)
         repository = cache / "docker" / tree_key(setup, identity)
-        with built_once(repository) as scratch:
-            if scratch is not None:
-                _export_tree(engine, tag, WORKDIR, scratch)
-    finally:
-        engine.close()
-    return Environment("docker", repository, head_commit(repository), tag)
+        if engine.image(tag) is None or not repository.is_dir():
+            with site.building(packages):
+                site.make_room(cache, engine)
+                if engine.image(packages) is None:
+                    _build_packages(engine, base, packages, setup, cache)
+                if engine.image(tag) is None:
+                    _build_tree(engine, packages, tag, setup, cache)
+                _keep_tree(engine, tag, WORKDIR, repository)
+    return Environment("docker", repository, head_commit(repository), tag, digest=repository.name)
 
 
-def official_image(instance: Instance, cache: Path) -> Environment:
+def official_image(instance: Instance, cache: Path, site: BuildSite) -> Environment:
     """Return the environment of an official image, or of the image that the row names, its history taken out.
 
     SWE-bench's images hold the project's repository in /testbed, and with it commits, tags and logs of its future
     (SWE-bench issue 465). Ours is made of it with one commit; what was ignored stays, for it may be compiled.
 
     Raises:
-        SandboxError: no engine answers, or it cannot get the image.
+        SandboxError: no engine answers, it cannot get the image, or the disk is nearly full.
         SetupError: the image is not as SWE-bench makes them.
     """
-    from ostro.sandbox.docker import obtain_image
     from ostro.sandbox.docker_engine import Engine
 
     name = official.image_name(instance)
-    engine = Engine.connect()
-    try:
-        key = content_key("official", obtain_image(engine, name).id)
-        tag = f"{TREE_REPOSITORY}:{key}"
-        if engine.image(tag) is None:
-            require_room(cache)
-            with _container(engine, name, workdir=official.WORKDIR, env={}) as container:
-                _run(engine, container, _SCRUB + _COMMIT, partial(keep_build_log, cache, tag))
-                engine.commit(container, tag)
-        with built_once(cache / "docker" / key) as scratch:
-            if scratch is not None:
-                _export_tree(engine, tag, official.WORKDIR, scratch)
-    finally:
-        engine.close()
-    repository = cache / "docker" / key
-    return Environment("docker", repository, head_commit(repository), tag, official.WORKDIR)
+    with closing(Engine.connect()) as engine:
+        found = engine.image(name)
+        if found is None:
+            with site.building(name):
+                site.make_room(cache, engine)
+                found = _pull(engine, name, site)
+        key = content_key("official", found.id)
+        tag, repository = f"{TREE_REPOSITORY}:{key}", cache / "docker" / key
+        if engine.image(tag) is None or not repository.is_dir():
+            with site.building(tag):
+                site.make_room(cache, engine)
+                if engine.image(tag) is None:
+                    _take_history_out(engine, name, tag, cache)
+                _keep_tree(engine, tag, official.WORKDIR, repository)
+    return Environment("docker", repository, head_commit(repository), tag, official.WORKDIR, found.id)
+
+
+def _pull(engine: Engine, name: str, site: BuildSite) -> ImageInfo:
+    """Pull an image unless another worker just did; note it as ours to remove."""
+    from ostro.sandbox.docker import obtain_image
+
+    if (there := engine.image(name)) is not None:
+        return there
+    found = obtain_image(engine, name)
+    site.pulled(name, f"{TREE_REPOSITORY}:{content_key('official', found.id)}")
+    return found
+
+
+def _take_history_out(engine: Engine, name: str, tag: str, cache: Path) -> None:
+    with _container(engine, name, workdir=official.WORKDIR, env={}) as container:
+        _run(engine, container, _SCRUB + _COMMIT, partial(keep_build_log, cache, tag))
+        engine.commit(container, tag)
+
+
+def _keep_tree(engine: Engine, tag: str, workdir: str, repository: Path) -> None:
+    """Have the base tree of an image as a repository on the host."""
+    with built_once(repository) as scratch:
+        if scratch is not None:
+            _export_tree(engine, tag, workdir, scratch)
 
 
 def _build_packages(engine: Engine, base: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from ostro.benchmarks.building import BuildSite
 from ostro.benchmarks.instance import EnvironmentSetup, Instance
 from ostro.benchmarks.recipe import (
     BUILD_ENVIRONMENT,
@@ -47,29 +48,33 @@ TMP_BYTES = 4 * 1024**3
 Log = Callable[[str, bytes], None]
 
 
-def build_folder(instance: Instance, cache: Path) -> Environment:
+def build_folder(instance: Instance, cache: Path, site: BuildSite) -> Environment:
     """Return the instance's folder below `cache`; see `build_environment`.
 
     Raises:
-        SandboxError: this machine allows no isolation.
+        SandboxError: this machine allows no isolation; the disk is nearly full.
         SetupError: a step failed.
     """
     setup = instance.environment
     folder = cache / "local" / tree_key(setup)
-    with built_once(folder) as scratch:
-        if scratch is not None:
-            require_room(cache)
-            packages = _packages(setup, cache)
-            shutil.copytree(packages / "env", scratch / "env", symlinks=True)
-            tree = scratch / "source"
-            tree.mkdir()
-            unpack_source(setup.source, tree, cache)
-            if setup.install:
-                log = partial(keep_build_log, cache, f"local-{folder.name}")
-                _run_isolated("\n".join(setup.install), scratch / "env", log, tree=tree)
-            commit_tree(tree)
+    if not folder.is_dir():
+        with site.building(str(folder)), built_once(folder) as scratch:
+            if scratch is not None:
+                require_room(cache)
+                _fill(scratch, setup, cache, partial(keep_build_log, cache, f"local-{folder.name}"))
     repository = folder / "source"
-    return Environment("local", repository, head_commit(repository), str(folder))
+    return Environment("local", repository, head_commit(repository), str(folder), digest=folder.name)
+
+
+def _fill(scratch: Path, setup: EnvironmentSetup, cache: Path, log: Log) -> None:
+    packages = _packages(setup, cache)
+    shutil.copytree(packages / "env", scratch / "env", symlinks=True)
+    tree = scratch / "source"
+    tree.mkdir()
+    unpack_source(setup.source, tree, cache)
+    if setup.install:
+        _run_isolated("\n".join(setup.install), scratch / "env", log, tree=tree)
+    commit_tree(tree)
 
 
 def _packages(setup: EnvironmentSetup, cache: Path) -> Path:

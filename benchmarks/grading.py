@@ -20,9 +20,10 @@ from ostro.benchmarks.application import GIT, Applied, apply_patch
 from ostro.benchmarks.instance import Instance, InstanceError
 from ostro.benchmarks.recipe import Environment
 from ostro.benchmarks.results import GradeReport, TestOutcomes, Verdict
+from ostro.benchmarks.stands import stand_for
 from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.test_plan import TestPlan, plan_of
-from ostro.benchmarks.testimony import Testimony, WitnessStand
+from ostro.benchmarks.testimony import Testimony
 from ostro.benchmarks.verdict import Reading, normal_newlines, read_log
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import open_sandbox
@@ -134,6 +135,7 @@ class Grading:
         return GradeReport(
             verdict=reading.verdict,
             consistency=how,
+            witness=consistency.witness_of(testimony, self.plan.parser),
             applied_by=applied.by,
             fail_to_pass=reading.fail_to_pass,
             pass_to_pass=reading.pass_to_pass,
@@ -190,8 +192,7 @@ class Grading:
             self.sandbox.run(back, cwd=self.sandbox.workdir, keep_state=False)
 
     def _run(self) -> tuple[Completed, Testimony | None]:
-        witnessed = self.plan.parser in consistency.WITNESSED and "tox" not in self.plan.command.split()
-        stand = WitnessStand(self.plan.command) if witnessed else None
+        stand = stand_for(self.plan.parser, self.plan.command)
         before = stand.prepare(self.sandbox) if stand else ""
         if self.plan.script:
             folder = stand.folder if stand else "/tmp"  # noqa: S108  # inside

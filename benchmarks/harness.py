@@ -7,37 +7,32 @@ that cannot be read is made again. Infrastructure failures are tried again, in t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import TypeAdapter, ValidationError
-
 from ostro.agent.budget import Purse
-from ostro.agent.config import Settings
-from ostro.agent.errors import UsageError
 from ostro.agent.interruption import kept_back
+from ostro.agent.outcome import Ending
 from ostro.agent.record.lock import RunLock
-from ostro.agent.version import ostro_version
 from ostro.benchmarks.engine import Done, Engine
-from ostro.benchmarks.instance import Instance
-from ostro.benchmarks.manifest import dataset_digest, host_facts, leave_manifest
-from ostro.benchmarks.orders import Policy, WorkOrder
-from ostro.benchmarks.recipe import Flavour
-from ostro.benchmarks.results import InstanceResult, RunManifest
+from ostro.benchmarks.eval_request import EvalRequest, manifest_of, orders_of
+from ostro.benchmarks.manifest import note_images, take_up
+from ostro.benchmarks.orders import WorkOrder
+from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.solving import NotFinalError
+from ostro.benchmarks.spending import spent_in_all
 from ostro.benchmarks.store import (
-    MANIFEST,
     RESULT,
     Run,
     instance_folder,
-    read_manifest,
+    make_folder,
+    read_results,
     read_run,
+    remove_damaged,
     write_text,
 )
-from ostro.prompts.render import prompts_digest
 
 INFRA_TRIES = 2
 """How often an order is begun in one call before its infrastructure failure stands as its result."""
@@ -48,29 +43,11 @@ LEAST_FREE_BYTES = 2 * 1024**3
 HOPELESS = ("auth", "credit", "gone")
 """Kinds of model errors that every other order would meet too."""
 
+AWAY = ("unavailable", "transport", "unreachable")
+"""Kinds of failures that say that no engine or no endpoint answers, or that this machine allows no sandbox."""
 
-@dataclass(frozen=True)
-class EvalRequest:
-    """What a batch is to do.
-
-    Attributes:
-        dataset: name of the task set, for the manifest.
-        settings: of the agent; `budget` is for the whole batch.
-        out: the run folder; one that holds a part of the same batch is gone on with.
-        instance_budget: dollars for one sample of one instance.
-        quarantine: instances that `ostro validate` found broken or flaky, with the reason.
-    """
-
-    instances: tuple[Instance, ...]
-    dataset: str
-    settings: Settings
-    out: Path
-    flavour: Flavour
-    policy: Policy = "model"
-    samples: int = 1
-    instance_budget: float | None = None
-    base_image: str = ""
-    quarantine: Mapping[str, str] = field(default_factory=dict[str, str])
+BREAKER = 3
+"""So many of them in a row, and no further order is handed out: each would only fail, too."""
 
 
 class Watcher(Protocol):
@@ -99,6 +76,7 @@ class Batch:
     watcher: Watcher
     purse: Purse
     stopped: str = ""
+    _away: int = 0
 
     def drive(self, orders: Sequence[WorkOrder]) -> None:
         """Do the orders; those that failed for want of infrastructure once more."""
@@ -114,8 +92,8 @@ class Batch:
             orders = [self._begun_again(order, result) for order, result in again]
 
     def _begun_again(self, order: WorkOrder, result: InstanceResult) -> WorkOrder:
-        """Return the order for another try; the run that goes on books once more what it had spent here."""
-        if self.engine.here:
+        """Return the order for another try; its next result tells again what this one has cost."""
+        if not self.engine.here:
             self.purse.draw(-result.cost_usd, -(result.tokens.input + result.tokens.output))
         return order.model_copy(update={"earlier_tries": result.tries})
 
@@ -123,6 +101,7 @@ class Batch:
         """Keep a result; what crashed the worker is an infrastructure failure of ours, and told apart by its text."""
         result = done.result
         if isinstance(done.error, NotFinalError):
+            self._stop()  # says why, also where no further order would have asked
             return None
         if result is None:
             result = InstanceResult(
@@ -135,7 +114,9 @@ class Batch:
             )
         if not self.engine.here:
             self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
-        if result.infra_kind in HOPELESS and not self.stopped:
+        self._away = self._away + 1 if result.infra_kind in AWAY else 0
+        hopeless = result.ending == Ending.MODEL_ERROR and result.infra_kind in HOPELESS
+        if (hopeless or self._away >= BREAKER) and not self.stopped:
             self.stopped = result.infra
         result = result.model_copy(update={"flagged": self.request.quarantine.get(result.instance_id, "")})
         write_result(self.request.out, result)
@@ -164,58 +145,21 @@ def evaluate(
         UsageError: the folder holds another batch; another process works on it.
         StorageError: it cannot be written.
     """
-    request.out.mkdir(parents=True, exist_ok=True)
+    make_folder(request.out)
     with kept_back(late=False), RunLock(request.out):
-        keep_manifest(request)
+        take_up(manifest_of(request), request.instances, request.out)
+        remove_damaged(request.out)
         finished = dict(read_results(request.out))
         purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
-        for result in filter(_is_final, finished.values()):  # what goes on books what it had spent by itself
+        for result in filter(_is_final, finished.values()):
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
         orders = [order for order in orders_of(request) if not _is_final(finished.get(order.key))]
+        for spent in (spent_in_all(order.folder) for order in orders if engine.here):
+            purse.draw(spent.cost_usd, spent.token_count)
         batch = Batch(request, engine, work_with(purse), watcher, purse)
         batch.drive(orders)
+        note_images(request.out)
         return read_run(request.out), batch.stopped
-
-
-def orders_of(request: EvalRequest) -> Iterator[WorkOrder]:
-    """Yield every order of a batch; the first samples of all instances come before the second ones."""
-    for sample in range(1, request.samples + 1):
-        for instance in request.instances:
-            yield WorkOrder(
-                instance=instance,
-                sample=sample,
-                folder=instance_folder(request.out, instance.instance_id, sample),
-                settings=_sampled(request.settings, sample),
-                flavour=request.flavour,
-                policy=request.policy,
-                instance_budget=request.instance_budget,
-                base_image=request.base_image,
-            )
-
-
-def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
-    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
-    for path in sorted(folder.glob(f"instances/*/{RESULT}")):
-        try:
-            result = InstanceResult.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            path.unlink(missing_ok=True)
-        else:
-            yield (result.instance_id, result.sample), result
-
-
-def read_quarantine(path: Path) -> dict[str, str]:
-    """Return the reasons by instance id, from the quarantine.json of `ostro validate`.
-
-    Raises:
-        UsageError: it is not such a file.
-    """
-    try:
-        return TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UsageError(
-            f"{path} is no list of quarantined instances", mend="Use the file of `ostro validate`."
-        ) from error
 
 
 def write_result(out: Path, result: InstanceResult) -> None:
@@ -225,59 +169,5 @@ def write_result(out: Path, result: InstanceResult) -> None:
     write_text(folder / RESULT, kept.model_dump_json(indent=1) + "\n")
 
 
-def keep_manifest(request: EvalRequest) -> RunManifest:
-    """Write the manifest, or check that the one that stands is of the same batch.
-
-    Raises:
-        UsageError: it is of another: the message names what differs.
-    """
-    path = request.out / MANIFEST
-    fresh = manifest_of(request)
-    if not path.exists():
-        leave_manifest(fresh, request.instances, request.out)
-        return fresh
-    stands = read_manifest(request.out)
-    for name in ("kind", "dataset_sha256", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox"):
-        old, new = getattr(stands, name), getattr(fresh, name)
-        if old != new:
-            raise UsageError(
-                f"{request.out} holds another evaluation: its {name} is {old}, not {new}",
-                kind="other_run",
-                mend="Choose another folder with --out, or give the same options as before.",
-            )
-    return stands
-
-
-def manifest_of(request: EvalRequest) -> RunManifest:
-    """Return what will run, as data."""
-    settings = request.settings
-    scripted = request.policy != "model"
-    return RunManifest(
-        kind="eval",
-        run_id=request.out.name,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        ostro_version=ostro_version(),
-        dataset=request.dataset,
-        dataset_sha256=dataset_digest(request.instances),
-        instances=len(request.instances),
-        instance_ids=tuple(instance.instance_id for instance in request.instances),
-        samples=request.samples,
-        model=f"{request.policy} (scripted)" if scripted else settings.model,
-        endpoint="" if scripted else settings.endpoint,
-        sampling={"temperature": settings.temperature, "seed": settings.seed, "max_tokens": settings.max_tokens},
-        price=settings.price,
-        prompt_sha256=prompts_digest(),
-        sandbox=request.flavour,
-        seed=settings.seed,
-        host=host_facts(),
-        config=settings.model_dump(mode="json", exclude={"home"}),
-    )
-
-
 def _is_final(result: InstanceResult | None) -> bool:
     return result is not None and not result.infra
-
-
-def _sampled(settings: Settings, sample: int) -> Settings:
-    """Return the settings of one sample: a seed of its own, where there is one."""
-    return settings if settings.seed is None else settings.model_copy(update={"seed": settings.seed + sample - 1})

@@ -135,6 +135,16 @@ class Instance(_Row):
     eval_script: str = ""
     setup: EnvironmentSetup | None = Field(default=None, alias="environment_setup")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _holds_all_its_files(cls, row: JsonValue) -> JsonValue:
+        """Refuse a row of swebench 5 whose tests need pictures that no text patch can carry: they would fail."""
+        assets = row.get("image_assets") if isinstance(row, dict) else None
+        found: JsonValue = json.loads(assets) if isinstance(assets, str) and assets else assets
+        if isinstance(found, dict) and (found.get("patch") or found.get("test_patch")):
+            raise ValueError("image_assets names binary files of the patches; they cannot be staged here")
+        return row
+
     @model_validator(mode="after")
     def _tests_are_named(self) -> Self:
         if self.patch and not self.fail_to_pass:

@@ -7,15 +7,16 @@ and the hub need packages of the extra `ostro[datasets]`, imported here only whe
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from ostro.benchmarks.instance import GitSource, Instance, InstanceError
+from ostro.benchmarks.row_text import json_of, needs_extra, text_of, validated
+from ostro.benchmarks.task_repository import TASKS, read_tasks
 
 MAX_ROW_FILE_BYTES = 256 * 1024 * 1024
 MEND = "Name a .json, .jsonl or .parquet file, a folder of them, a task repository, or a data set of the hub."
@@ -29,15 +30,6 @@ HUB_ALIASES = {
 }
 HUB_SPLIT = "test"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-
-_TASK_FILES = {
-    "problem_statement": "problem_statement.md",
-    "hints_text": "hints.md",
-    "patch": "gold.patch",
-    "test_patch": "test.patch",
-    "eval_script": "eval.sh",
-}
-"""Columns that a task repository keeps as files of their own (swebench 5, task/repo.py)."""
 
 SUITE = "builtin"
 
@@ -58,7 +50,7 @@ def read_instances(source: Path | str) -> list[Instance]:
     elif str(source) == SUITE:
         instances = _read_path(Path(__file__).with_name("suite"))
     elif (name := HUB_ALIASES.get(str(source), str(source))) and _HUB_NAME.fullmatch(name):
-        instances = [_validated(row, f"{name} (row {n})") for n, row in enumerate(_hub_rows(name), start=1)]
+        instances = [validated(row, f"{name} (row {n})") for n, row in enumerate(_hub_rows(name), start=1)]
     else:
         raise InstanceError(f"{source}: no such file or folder", mend=MEND)
     if not instances:
@@ -91,9 +83,8 @@ def _refuse_twins(instances: Iterable[Instance], where: str) -> None:
 def _read_path(path: Path) -> list[Instance]:
     if path.is_file():
         return list(_read_file(path))
-    if (path / "tasks").is_dir():
-        folders = sorted(one.parent for one in (path / "tasks").glob("*/task.yaml"))
-        return [_validated(_task(folder), str(folder)) for folder in folders]
+    if (path / TASKS).is_dir():
+        return [_resolved(validated(row, str(folder)), folder) for folder, row in read_tasks(path)]
     files = sorted(one for one in path.iterdir() if one.suffix in _READERS)
     return [instance for file in files for instance in _read_file(file)]
 
@@ -105,7 +96,7 @@ def _read_file(path: Path) -> Iterator[Instance]:
     if path.stat().st_size > MAX_ROW_FILE_BYTES:
         raise InstanceError(f"{path}: larger than {MAX_ROW_FILE_BYTES} bytes", mend="Split the file.")
     for where, row in reader(path):
-        yield _resolved(_validated(row, where), path.parent)
+        yield _resolved(validated(row, where), path.parent)
 
 
 def _resolved(instance: Instance, folder: Path) -> Instance:
@@ -118,7 +109,7 @@ def _resolved(instance: Instance, folder: Path) -> Instance:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, JsonValue]]:
-    document = _json(_text(path), str(path))
+    document = json_of(text_of(path), str(path))
     if not isinstance(document, list):
         yield str(path), document
         return
@@ -127,16 +118,16 @@ def _json_rows(path: Path) -> Iterator[tuple[str, JsonValue]]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, JsonValue]]:
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
         if line.strip():
-            yield f"{path}:{number}", _json(line, f"{path}:{number}")
+            yield f"{path}:{number}", json_of(line, f"{path}:{number}")
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, JsonValue]]:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise _needs_extra(f"{path}: Parquet") from error
+        raise needs_extra(f"{path}: Parquet") from error
     try:
         rows = parquet.read_table(path).to_pylist()
     except (ValueError, OSError) as error:
@@ -152,32 +143,12 @@ _READERS: Mapping[str, Callable[[Path], Iterator[tuple[str, JsonValue]]]] = {
 }
 
 
-def _task(folder: Path) -> dict[str, JsonValue]:
-    try:
-        yaml: Any = importlib.import_module("yaml")
-    except ImportError as error:
-        raise _needs_extra(f"{folder}: a task repository") from error
-    try:
-        loaded: Any = yaml.safe_load(_text(folder / "task.yaml"))
-    except yaml.YAMLError as error:
-        raise InstanceError(f"{folder / 'task.yaml'}: not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(loaded, dict):
-        raise InstanceError(f"{folder / 'task.yaml'}: not a mapping")
-    row: dict[str, Any] = {**loaded}
-    row.setdefault("instance_id", folder.name)
-    for column, name in _TASK_FILES.items():
-        if (folder / name).is_file():
-            row[column] = (folder / name).read_bytes().decode("utf-8")
-    tests = _json(_text(folder / "tests.json"), str(folder / "tests.json"))
-    return {**row, **tests} if isinstance(tests, dict) else row
-
-
 def _hub_rows(name: str) -> list[dict[str, JsonValue]]:
     """Download the split `test` of a data set as Parquet files, as the hub keeps every data set."""
     try:
         hub: Any = importlib.import_module("huggingface_hub")
     except ImportError as error:
-        raise _needs_extra(f"{name}: no such file or folder; a data set of the hub") from error
+        raise needs_extra(f"{name}: no such file or folder; a data set of the hub") from error
     try:
         pattern = [f"**/{HUB_SPLIT}*.parquet", f"{HUB_SPLIT}*.parquet"]
         folder = Path(hub.snapshot_download(name, repo_type="dataset", allow_patterns=pattern))
@@ -186,33 +157,3 @@ def _hub_rows(name: str) -> list[dict[str, JsonValue]]:
         raise InstanceError(f"{name}: the hub does not give it ({first})", mend=MEND) from error
     rows = [row for file in sorted(folder.rglob("*.parquet")) for _, row in _parquet_rows(file)]
     return [row for row in rows if isinstance(row, dict)]
-
-
-def _needs_extra(what: str) -> InstanceError:
-    return InstanceError(f"{what} needs packages that are not installed", mend="pip install 'ostro[datasets]'")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InstanceError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise InstanceError(f"{path}: {error.strerror}") from error
-
-
-def _json(text: str, where: str) -> JsonValue:
-    try:
-        value: JsonValue = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InstanceError(f"{where}: not JSON ({error.msg}, line {error.lineno} column {error.colno})") from error
-    return value
-
-
-def _validated(row: JsonValue | Mapping[str, JsonValue], where: str) -> Instance:
-    try:
-        return Instance.model_validate(row)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "row"
-        raise InstanceError(f"{where}: {key}: {first['msg']}", mend="Compare with SWE-bench's row format.") from error

@@ -14,6 +14,9 @@ from pathlib import PurePosixPath
 
 from ostro.benchmarks.instance import Instance, InstanceError
 
+NAMESPACE = "swebench"
+"""Account of the Docker Hub that holds the official images."""
+
 WORKDIR = "/testbed"
 ACTIVATE = "source /opt/miniconda3/bin/activate && conda activate testbed && cd /testbed"
 NOT_TESTS = frozenset(
@@ -46,14 +49,24 @@ PROJECTS = {
 }  # fmt: skip
 
 
-def image_name(instance: Instance) -> str:
+def image_name(instance: Instance, namespace: str = NAMESPACE) -> str:
     """Return the image that a row names, else the official one: `swebench/sweb.eval.x86_64.<id>:latest`.
 
     Image names are lower case and have no `__`, which SWE-bench writes as `_1776_`.
     """
     if instance.image:
         return instance.image
-    return f"swebench/sweb.eval.x86_64.{instance.instance_id.lower().replace('__', '_1776_')}:latest"
+    return f"{namespace}/sweb.eval.x86_64.{instance.instance_id.lower().replace('__', '_1776_')}:latest"
+
+
+def from_namespace(instance: Instance, namespace: str) -> Instance:
+    """Return the row with its official image taken from another registry or account, such as a mirror.
+
+    Rows that name their image, or say how their environment is made, stay as they are.
+    """
+    if namespace == NAMESPACE or instance.image or instance.setup is not None:
+        return instance
+    return instance.model_copy(update={"image": image_name(instance, namespace)})
 
 
 def project_tests(instance: Instance) -> ProjectTests:

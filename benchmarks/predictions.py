@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ostro.agent.errors import UsageError
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.row_text import problem_of
 
 GOLD = "gold"
 """In place of a file: the patches of the rows themselves. `null` likewise: an empty patch for each row."""
@@ -33,7 +34,7 @@ class Prediction(BaseModel):
 
     instance_id: str
     model_name_or_path: str = ""
-    model_patch: str | None = None
+    model_patch: str | None
 
     @property
     def patch(self) -> bytes:
@@ -140,8 +141,6 @@ def _prediction(entry: JsonValue, where: str) -> Prediction:
     try:
         return Prediction.model_validate(entry)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "entry"
         raise PredictionError(
-            f"{where}: {key}: {first['msg']}", mend="Each needs instance_id, model_name_or_path and model_patch."
+            f"{where}: {problem_of(error, 'entry')}", mend="Each needs instance_id, model_name_or_path and model_patch."
         ) from error

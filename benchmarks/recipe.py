@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from ostro.benchmarks.instance import EnvironmentSetup
-from ostro.benchmarks.sources import SetupError, content_key
+from ostro.benchmarks.sources import content_key
+from ostro.sandbox.protocol import SandboxError
 
 Flavour = Literal["docker", "local"]
 
@@ -43,6 +44,7 @@ class Environment:
         base_commit: id of that commit.
         image: what `--image` takes: a container image, or the folder of the embedded sandbox.
         workdir: where the tree must lie inside: an editable install has the path in it.
+        digest: what it is, the same on every machine: of an official image its id, else of all that it is made from.
     """
 
     flavour: Flavour
@@ -50,6 +52,7 @@ class Environment:
     base_commit: str
     image: str
     workdir: str = WORKDIR
+    digest: str = ""
 
 
 def keep_build_log(cache: Path, layer: str, script: str, output: bytes) -> None:
@@ -64,12 +67,19 @@ def require_room(cache: Path) -> None:
     """Refuse to build where the disk is nearly full.
 
     Raises:
-        SetupError: less than `ROOM_BYTES` are free.
+        SandboxError: `disk_full`: less than `ROOM_BYTES` are free.
     """
+    if not has_room(cache):
+        free = shutil.disk_usage(cache).free
+        raise SandboxError(
+            f"{cache}: only {free // 2**20} MiB are free", kind="disk_full", mend="Make room: `ostro clean --all`."
+        )
+
+
+def has_room(cache: Path) -> bool:
+    """Whether the disk of `cache` has room for another build."""
     cache.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(cache).free
-    if free < ROOM_BYTES:
-        raise SetupError(f"{cache}: only {free // 2**20} MiB are free", mend="Make room: `ostro clean --all`.")
+    return shutil.disk_usage(cache).free >= ROOM_BYTES
 
 
 def venv_script(pins: Sequence[str], python: str) -> str:

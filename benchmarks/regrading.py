@@ -45,6 +45,11 @@ def rows_of(run: Run) -> dict[str, Instance]:
     return {row.instance_id: row for row in read_instances(path)}
 
 
+def base_image_of(run: Run) -> str:
+    """Return the base image that the run was made with, "" for the default."""
+    return str(run.manifest.config.get("base_image") or "")
+
+
 def gradable(run: Run, only: Sequence[str]) -> list[InstanceResult]:
     """Return the results whose agent came to an end, so that its patch can be judged.
 
@@ -77,4 +82,6 @@ def regrade(run: Run, result: InstanceResult, row: Instance, place: Place) -> Re
     grade = report or result.grade
     seconds = round(result.agent_seconds + time.monotonic() - started, 3)
     changes = {"grade": grade, "infra": infra, "infra_kind": "grading" if infra else "", "seconds": seconds}
+    if environment := place.environments.get(row.instance_id):
+        changes["environment"] = environment
     return Regraded(result, result.model_copy(update=changes))

@@ -1,7 +1,7 @@
-"""An evaluation as other programs want it: SWE-bench's report and predictions, Markdown, JUnit XML.
+"""An evaluation as other programs want it: SWE-bench's report and predictions, Markdown, and JUnit XML.
 
-Each function turns a `Run` into one document; `write_report` writes all of them. The page for people is made by
-benchmarks/html_report.py.
+Each function turns a `Run` into one document; `write_report` writes all of them. benchmarks/junit.py makes that of
+JUnit, benchmarks/html_report.py the page for people.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from pydantic import JsonValue
 
+from ostro.benchmarks.junit import junit
 from ostro.benchmarks.predictions import Prediction
 from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.statistics import Spread
 from ostro.benchmarks.store import (
+    INSTANCE_REPORT,
     JUNIT,
     MARKDOWN,
     PATCH,
@@ -34,12 +35,11 @@ OFFICIAL_SCHEMA = 2
 COMPLETED = ("resolved", "partial", "unresolved", "inconsistent", "suspect")
 """Statuses whose tests ran to a verdict; SWE-bench counts a patch that does not apply and a time-out as errors."""
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, even escaped."""
-
 
 def write_report(run: Run, summary: Summary) -> list[Path]:
     """Write results.json, report.md, junit.xml and the predictions into the run's folder; return their paths.
+
+    Each instance's folder gets its report.json.
 
     Raises:
         OSError: one cannot be written.
@@ -54,7 +54,33 @@ def write_report(run: Run, summary: Summary) -> list[Path]:
         documents[f"{Path(PREDICTIONS).stem}@{sample}.jsonl"] = predictions(run, sample)
     for name, text in documents.items():
         write_text(run.folder / name, text)
+    for result in run.results:
+        text = json.dumps({result.instance_id: official_report(result)}, indent=2) + "\n"
+        write_text(run.folder / result.folder / INSTANCE_REPORT, text)
     return [run.folder / name for name in documents]
+
+
+def official_report(result: InstanceResult) -> dict[str, JsonValue]:
+    """Return the report that SWE-bench keeps of one instance; `resolved` is ours: only where nothing contradicts it."""
+    grade = result.grade
+    applied = grade is not None and bool(grade.applied_by)
+    report: dict[str, JsonValue] = {
+        "patch_is_None": not result.patch_bytes,
+        "patch_exists": result.patch_bytes > 0,
+        "patch_successfully_applied": applied,
+        "resolved": result.resolved,
+        "infra_failure": bool(result.infra),
+    }
+    if result.infra:
+        report["infra_failure_reason"] = result.infra
+    if grade is not None and applied:
+        lists = {"FAIL_TO_PASS": grade.fail_to_pass, "PASS_TO_PASS": grade.pass_to_pass}
+        statuses: dict[str, JsonValue] = {
+            name: {"success": [*outcomes.success], "failure": [*outcomes.failure]} for name, outcomes in lists.items()
+        }
+        empty: dict[str, JsonValue] = {"success": [], "failure": []}  # rows of these two kinds are made no more
+        report["tests_status"] = statuses | {"FAIL_TO_FAIL": empty, "PASS_TO_FAIL": empty}
+    return report
 
 
 def results_json(run: Run, summary: Summary | None = None) -> dict[str, JsonValue]:
@@ -132,12 +158,19 @@ def headline(summary: Summary) -> str:
     score = _score(summary.rate)
     if summary.final:
         return f"Resolved {score}."
-    pending = summary.statuses.get("infra", 0), summary.statuses.get("not_final", 0)
+    infra, missing = summary.statuses.get("infra", 0), summary.statuses.get("not_final", 0)
+    pending = [f"{_counted(infra, summary)} failed for reasons of the infrastructure"] if infra else []
+    pending += [f"{_counted(missing, summary)} {'has' if missing == 1 else 'have'} no result yet"] if missing else []
     return (
-        f"Not final: {pending[0]} failed for reasons of the infrastructure, {pending[1]} have no result yet. "
+        f"Not final: {', '.join(pending)}. "
         f"Resolved so far {summary.rate.resolved:g} of {summary.rate.instances}; "
         f"the rate will be between {summary.rate.share:.1%} and {summary.at_most.share:.1%}."
     )
+
+
+def _counted(count: int, summary: Summary) -> str:
+    what = "instance" if summary.samples == 1 else "sample"
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def facts(run: Run, summary: Summary) -> Iterable[str]:
@@ -149,7 +182,7 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     for k, share in summary.pass_at.items():
         if k > 1:
             yield f"pass@{k} {share:.1%}, pass^{k} {summary.pass_hat[k]:.1%}."
-    if summary.cost_per_resolved_usd is not None:
+    if summary.cost_per_resolved_usd:
         yield f"${summary.cost_per_resolved_usd:.4f} for each resolved sample, everything included."
     if summary.repairs:
         yield "Repaired calls: " + ", ".join(f"{name} {count}" for name, count in summary.repairs.items()) + "."
@@ -159,40 +192,6 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
         prompt = f", prompt {manifest.prompt_sha256[:16]}" if manifest.prompt_sha256 else ""
         yield f"Model {_cell(manifest.model)}{at}{prompt}."
     yield f"Ostro {manifest.ostro_version}, sandbox {manifest.sandbox or 'not named'}, started {manifest.started}."
-
-
-def junit(run: Run) -> str:
-    """Return junit.xml: a test case for each instance and sample, with its status as the type of the failure."""
-    statuses = [result.status for result in run.results]
-    missing = sorted(set(run.instance_ids) - {result.instance_id for result in run.results})
-    skipped = sum(status in ("not_final", "quarantined") for status in statuses) + len(missing)
-    errors = statuses.count("infra")
-    suite = ET.Element(
-        "testsuite",
-        name=_xml(run.manifest.run_id),
-        tests=str(len(statuses) + len(missing)),
-        failures=str(len(statuses) + len(missing) - statuses.count("resolved") - skipped - errors),
-        errors=str(errors),
-        skipped=str(skipped),
-        time=f"{sum(result.seconds for result in run.results):.3f}",
-    )
-    for result in run.results:
-        case = _case(suite, run, _label(result, run.manifest.samples), result.seconds)
-        if result.status == "resolved":
-            continue
-        kind = {"infra": "error", "not_final": "skipped", "quarantined": "skipped"}.get(result.status, "failure")
-        ET.SubElement(case, kind, message=_xml(_remarks(result) or result.status), type=result.status)
-    for instance_id in missing:
-        ET.SubElement(_case(suite, run, instance_id, 0.0), "skipped", message="no result yet")
-    document = ET.Element("testsuites")
-    document.append(suite)
-    ET.indent(document)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(document, encoding="unicode") + "\n"
-
-
-def _case(suite: ET.Element, run: Run, name: str, seconds: float) -> ET.Element:
-    dataset = _xml(run.manifest.dataset)
-    return ET.SubElement(suite, "testcase", classname=dataset, name=_xml(name), time=f"{seconds:.3f}")
 
 
 def _official(run: Run, sample: int) -> dict[str, JsonValue]:
@@ -254,7 +253,7 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         fixed = f"{len(passed)} of {len(passed) + len(failed)}"
     tokens = result.tokens.input + result.tokens.output
     return (
-        _label(result, samples),
+        result.label(samples),
         result.status,
         result.ending,
         str(result.steps),
@@ -262,17 +261,8 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         f"${result.cost_usd:.4f}",
         f"{result.seconds:.0f}",
         fixed,
-        _remarks(result),
+        result.remarks,
     )
-
-
-def _label(result: InstanceResult, samples: int) -> str:
-    return result.instance_id if samples == 1 else f"{result.instance_id} @{result.sample}"
-
-
-def _remarks(result: InstanceResult) -> str:
-    findings = result.grade.findings if result.grade else ()
-    return "; ".join(part for part in (result.flagged, result.infra, *findings) if part)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
@@ -286,7 +276,3 @@ def _cell(text: str) -> str:
     """Return untrusted text so that it stays within its cell and is no markup."""
     flat = " ".join(text.split())
     return re.sub(r"([\\`*\[\]<>|])", r"\\\1", flat)
-
-
-def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

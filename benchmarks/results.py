@@ -22,6 +22,9 @@ Consistency = Literal["consistent", "inconsistent", "suspect", "unchecked"]
 that decide how tests run, and they were restored. `unchecked`: no test ran.
 """
 
+Witness = Literal["tests", "process", "none"]
+"""What tells of a test run besides log and exit code: each test, only that the process came to its end, or nothing."""
+
 Status = Literal[
     "resolved", "partial", "unresolved", "patch_failed", "empty_patch", "test_timeout", "inconsistent", "suspect",
     "infra", "not_final", "quarantined",
@@ -54,6 +57,7 @@ class GradeReport(_Frozen):
 
     verdict: Verdict
     consistency: Consistency = "unchecked"
+    witness: Witness = "none"
     applied_by: str = ""
     fail_to_pass: TestOutcomes = TestOutcomes()
     pass_to_pass: TestOutcomes = TestOutcomes()
@@ -75,8 +79,10 @@ class InstanceResult(_Frozen):
         infra: what failed of ours or the machine's; "" for none. Such a result is retried and never counted silently.
         infra_kind: short name of that failure, of the agent's or the sandbox's errors, or `crash`.
         tries: how often the instance was run, infrastructure failures included.
-        folder: of the instance, relative to the run's folder; holds trajectory.jsonl, patch.diff, report.json.
+        folder: of the instance, relative to the run's folder (benchmarks/store.py says what lies in it).
         flagged: reason of a quarantine by `validate`: flaky or broken; "" for none.
+        environment: digest of what it ran in, equal on every machine: the id of an official image, else a digest of all
+            that the environment is made from; "" where none could be made.
     """
 
     instance_id: str
@@ -97,6 +103,7 @@ class InstanceResult(_Frozen):
     repairs: dict[str, int] = Field(default_factory=dict)
     folder: str = ""
     flagged: str = ""
+    environment: str = ""
 
     @property
     def status(self) -> Status:
@@ -116,6 +123,21 @@ class InstanceResult(_Frozen):
         """Whether this sample counts as resolved."""
         return self.status == "resolved"
 
+    @property
+    def remarks(self) -> str:
+        """Everything that a reader of a table should know besides the status, in one line."""
+        findings = self.grade.findings if self.grade else ()
+        return "; ".join(part for part in (self.flagged, self.infra, *findings) if part)
+
+    def label(self, samples: int) -> str:
+        """Return what this result is called in a report of so many samples an instance."""
+        return label(self.instance_id, self.sample, samples)
+
+
+def label(instance_id: str, sample: int, samples: int) -> str:
+    """Return what one of several samples of an instance is called in a report."""
+    return instance_id if samples == 1 else f"{instance_id} @{sample}"
+
 
 class RunManifest(_Frozen):
     """What ran: everything that a reader needs to repeat it, and a comparer to see what differs.
@@ -124,8 +146,8 @@ class RunManifest(_Frozen):
         kind: `eval` made the patches, `grade` judged somebody's predictions, `validate` the rows themselves.
         dataset_sha256: over the canonical rows, in order of their ids.
         instance_ids: every instance that was asked for, those that have no result yet included.
-        images: digest of each environment by its key.
-        host: machine facts: cpus, memory, kernel, engine version.
+        images: what each instance ran in, see `InstanceResult.environment`; filled in as results come.
+        host: machine facts: cpus, memory, kernel, Python.
     """
 
     schema_version: Literal[1] = 1

@@ -7,27 +7,29 @@ fails of ours or the machine's is an `infra` result, never an unresolved one.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ostro.agent.attempt import outcome_of_error
 from ostro.agent.budget import Purse
-from ostro.agent.errors import OstroError, UsageError
-from ostro.agent.outcome import Ending, RunReport, Tokens
+from ostro.agent.errors import OstroError
+from ostro.agent.outcome import Ending, RunReport
 from ostro.agent.request import REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
-from ostro.benchmarks.environment import build_environment
+from ostro.benchmarks.building import BuildSite
+from ostro.benchmarks.environment import ready_environment
 from ostro.benchmarks.grading import grade, nothing_to_grade
 from ostro.benchmarks.orders import WorkOrder
 from ostro.benchmarks.policy import scripted_turns
 from ostro.benchmarks.recipe import Environment
 from ostro.benchmarks.results import GradeReport, InstanceResult
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.spending import OrderPurse, Spent, set_aside, spent_aside, spent_in_all
 from ostro.benchmarks.store import AGENT_RUN, PATCH
 from ostro.sandbox.protocol import SandboxError
 
@@ -54,41 +56,60 @@ class NotFinalError(Exception):
     """The order cannot be finished now, and nothing is wrong with it: the batch's budget is used up."""
 
 
+def _quiet(_: str) -> None:
+    """Say nothing: a worker's screen has no room for what is usual."""
+
+
 def work(
     order: WorkOrder,
     *,
     purse: Purse | None = None,
+    site: BuildSite | None = None,
     listener: Listener | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = _quiet,
 ) -> InstanceResult:
     """Solve and grade one order.
 
     Args:
         order: what to do.
         purse: of the batch.
+        site: of the batch; builds of an own process are not counted together with those of others.
         listener: told every event of the agent's run.
-        say: told what takes time.
+        say: told what does not go as usual.
 
     Raises:
         NotFinalError: the batch's budget ended the run.
     """
     started = time.monotonic()
+    own = OrderPurse(purse, spent_in_all(order.folder))
+    settings, base_image = order.settings, order.base_image
     try:
-        environment = build_environment(order.instance, order.flavour, order.settings.home, base_image=order.base_image)
-        report = _solve(order, environment, purse, listener, say)
+        with ready_environment(
+            order.instance, order.flavour, settings.home, base_image=base_image, site=site or BuildSite()
+        ) as environment:
+            try:
+                report = _solve(order, environment, own, listener, say)
+            finally:
+                own.settle(spent_in_all(order.folder))
+            found = _judged(order, environment, report, purse)
+            found = found.model_copy(update={"environment": environment.digest})
     except (OstroError, SandboxError) as error:
-        return _infra(order, error.kind, str(error), time.monotonic() - started)
+        found = _infra(order, outcome_of_error(error).ending, error.kind, str(error))
+    return found.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+
+
+def _judged(order: WorkOrder, environment: Environment, report: RunReport, purse: Purse | None) -> InstanceResult:
     if report.outcome is Ending.INTERRUPTED or _budget_of_batch(report, purse):
         raise NotFinalError(report.reason)
     if report.outcome in INFRA_ENDINGS:
         kind, reason = (report.error.kind, report.error.message) if report.error else (report.outcome, report.reason)
-        return _infra(order, kind, f"{report.outcome}: {reason}", time.monotonic() - started, report)
+        return _infra(order, report.outcome, kind, f"{report.outcome}: {reason}", report)
     patch = Path(report.patch).read_bytes() if report.patch else b""
     try:
         judged = judge(order, environment, patch)
     except (OstroError, SandboxError) as error:
-        return _infra(order, error.kind, f"grading: {error}", time.monotonic() - started, report)
-    return _result(order, report, judged, patch, time.monotonic() - started)
+        return _infra(order, report.outcome, error.kind, f"grading: {error}", report)
+    return _result(order, report, judged, patch)
 
 
 def judge(order: WorkOrder, environment: Environment, patch: bytes) -> GradeReport:
@@ -107,7 +128,7 @@ def judge(order: WorkOrder, environment: Environment, patch: bytes) -> GradeRepo
 def _solve(
     order: WorkOrder,
     environment: Environment,
-    purse: Purse | None,
+    purse: OrderPurse,
     listener: Listener | None,
     say: Callable[[str], None],
 ) -> RunReport:
@@ -124,11 +145,13 @@ def _solve(
             }
         )
         if (folder / REQUEST_FILE).exists():
+            limits = {"budget": settings.budget, "tokens": settings.tokens}  # they may have been raised since
             try:
-                return resume(folder, changes, listener, say, purse)
-            except (UsageError, OstroError, SandboxError) as error:
+                return resume(folder, changes | limits, listener, _quiet, purse)
+            except (OstroError, SandboxError) as error:
                 say(f"{order.instance.instance_id}: begun anew, for it cannot be resumed: {error}")
-        shutil.rmtree(folder, ignore_errors=True)
+        set_aside(order.folder)
+        purse.settle(spent_in_all(order.folder))
         request = RunRequest(
             repository=environment.repository,
             task=_task(order),
@@ -137,7 +160,7 @@ def _solve(
             deliver="patch",
             purse=purse,
         )
-        return run(request, listener, say)
+        return run(request, listener)
 
 
 @contextmanager
@@ -162,22 +185,23 @@ def _budget_of_batch(report: RunReport, purse: Purse | None) -> bool:
     return report.outcome in (Ending.COST_LIMIT, Ending.TOKEN_LIMIT) and bool(purse and purse.exhausted())
 
 
-def _infra(order: WorkOrder, kind: str, reason: str, seconds: float, report: RunReport | None = None) -> InstanceResult:
+def _infra(order: WorkOrder, ending: Ending, kind: str, reason: str, report: RunReport | None = None) -> InstanceResult:
+    spent = spent_in_all(order.folder)
     return InstanceResult(
         instance_id=order.instance.instance_id,
         sample=order.sample,
-        ending=report.outcome if report else "not_started",
+        ending=ending,
         infra=reason,
         infra_kind=kind,
         tries=order.earlier_tries + 1,
         steps=report.steps if report else 0,
-        tokens=report.tokens if report else Tokens(),
-        cost_usd=report.cost_usd if report else 0.0,
-        seconds=round(seconds, 3),
+        tokens=spent.tokens,
+        cost_usd=round(spent.cost_usd, 6),
     )
 
 
-def _result(order: WorkOrder, report: RunReport, judged: GradeReport, patch: bytes, seconds: float) -> InstanceResult:
+def _result(order: WorkOrder, report: RunReport, judged: GradeReport, patch: bytes) -> InstanceResult:
+    aside = spent_aside(order.folder)
     return InstanceResult(
         instance_id=order.instance.instance_id,
         sample=order.sample,
@@ -185,10 +209,9 @@ def _result(order: WorkOrder, report: RunReport, judged: GradeReport, patch: byt
         grade=judged,
         tries=order.earlier_tries + 1,
         steps=report.steps,
-        tokens=report.tokens,
-        cost_usd=report.cost_usd,
+        tokens=(Spent(tokens=report.tokens) + aside).tokens,
+        cost_usd=round(report.cost_usd + aside.cost_usd, 6),
         cost_source=report.cost_source,
-        seconds=round(seconds, 3),
         agent_seconds=report.seconds,
         patch_sha256=hashlib.sha256(patch).hexdigest() if patch else "",
         patch_bytes=len(patch),

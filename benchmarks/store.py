@@ -2,11 +2,13 @@
 
     RUN/manifest.json                        RunManifest: what ran
     RUN/dataset.jsonl                        the rows that ran, as SWE-bench's rows; what a report shows as gold
+    RUN/images.json                          images that the run pulled; they may go where the disk is nearly full
     RUN/predictions.jsonl                    the patches in SWE-bench's format
     RUN/results.json, report.md, junit.xml, report.html
     RUN/instances/ID[@SAMPLE]/result.json    InstanceResult; its presence says that the instance is done
-    RUN/instances/ID[@SAMPLE]/               patch.diff, and test.log of the grading
+    RUN/instances/ID[@SAMPLE]/               patch.diff, test.log of the grading, report.json as SWE-bench has it
     RUN/instances/ID[@SAMPLE]/run/           the agent's run folder: trajectory.jsonl and all
+    RUN/instances/ID[@SAMPLE]/run.aside-N/   one that could not be gone on with; what it spent still counts
 
 A file that is read back is written whole or not at all (`write_text`), so that a crash leaves no half of one.
 `@` stands in no instance id, so no sample's folder can be taken for another instance's.
@@ -25,6 +27,7 @@ from ostro.agent.errors import UsageError
 from ostro.agent.record.files import write_whole
 from ostro.agent.record.trajectory import storage_error
 from ostro.benchmarks.results import InstanceResult, RunManifest
+from ostro.benchmarks.row_text import problem_of
 
 MANIFEST = "manifest.json"
 DATASET = "dataset.jsonl"
@@ -36,6 +39,7 @@ HTML = "report.html"
 INSTANCES = "instances"
 
 RESULT = "result.json"
+INSTANCE_REPORT = "report.json"
 TRAJECTORY = "trajectory.jsonl"
 PATCH = "patch.diff"
 TEST_LOG = "test.log"
@@ -90,9 +94,9 @@ def read_manifest(folder: Path) -> RunManifest:
     return _read(path, RunManifest)
 
 
-def logs_of(folder: Path) -> list[Path]:
+def logs_of(folder: Path, run: str = AGENT_RUN) -> list[Path]:
     """Return the trajectories of one instance's agent: one, or one for each attempt."""
-    return sorted([*folder.glob(f"{AGENT_RUN}/{TRAJECTORY}"), *folder.glob(f"{AGENT_RUN}/attempt*/{TRAJECTORY}")])
+    return sorted([*folder.glob(f"{run}/{TRAJECTORY}"), *folder.glob(f"{run}/attempt*/{TRAJECTORY}")])
 
 
 def instance_logs(run: Path) -> list[Path]:
@@ -107,16 +111,47 @@ def instance_logs(run: Path) -> list[Path]:
     return logs
 
 
+def read_results(folder: Path) -> Iterator[tuple[tuple[str, int], InstanceResult]]:
+    """Yield the results that stand; one that a crash damaged is as good as none, and made again."""
+    for result in map(_result_at, sorted(folder.glob(f"{INSTANCES}/*/{RESULT}"))):
+        if result is not None:
+            yield (result.instance_id, result.sample), result
+
+
+def remove_damaged(folder: Path) -> None:
+    """Remove results that cannot be read: reports of the folder would trip over them."""
+    for path in folder.glob(f"{INSTANCES}/*/{RESULT}"):
+        if _result_at(path) is None:
+            path.unlink(missing_ok=True)
+
+
+def _result_at(path: Path) -> InstanceResult | None:
+    try:
+        return InstanceResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder where there is none; return it.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    return folder
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader, and a crash, sees the old content or the new one.
 
     Raises:
         StorageError: it cannot be written; the old content stays.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(error, path) from error
+    make_folder(path.parent)
     write_whole(path, text.encode("utf-8", "surrogateescape"))
 
 
@@ -132,8 +167,6 @@ def _read(path: Path, model: type[M]) -> M:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "file"
         raise UsageError(
-            f"{path}: {key}: {first['msg']}", mend="Remove the file to have the instance run again."
+            f"{path}: {problem_of(error, 'file')}", mend="Remove the file to have the instance run again."
         ) from error

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from ostro.agent.errors import UsageError
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.grading import grade
-from ostro.benchmarks.instance import EnvironmentSetup, FilesSource, GitSource, Instance, Source
+from ostro.benchmarks.instance import FilesSource, GitSource, Instance, Source
 from ostro.benchmarks.parsers import PARSERS
 from ostro.benchmarks.recipe import Environment, Flavour
+from ostro.benchmarks.row_text import validated
 from ostro.benchmarks.statuses import PASSING
 from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.tampering import is_test, paths_of
@@ -118,21 +121,25 @@ def make_task(
 
     Raises:
         TaskError: the tests do not show the fix: none fails before and passes after.
+        InstanceError: a value cannot stand in a row, such as a name with a slash.
         SetupError: the environment cannot be made.
         SandboxError: the sandbox failed.
     """
     patch, test_patch = split_change(commits)
-    setup = EnvironmentSetup(
-        source=base_source(commits), pip=tuple(pip), install=tuple(install), needs=tuple(needs),
-        test_cmd=test_cmd, log_parser=log_parser,
-    )  # fmt: skip
-    draft = Instance(
-        instance_id=instance_id,
-        repo=instance_id.split("__", maxsplit=1)[0],
-        base_commit=commits.base,
-        problem_statement=statement,
-        test_patch=test_patch,
-        environment_setup=setup,
+    setup: dict[str, JsonValue] = {
+        "source": base_source(commits).model_dump(mode="json"), "pip": [*pip], "install": [*install],
+        "needs": [*needs], "test_cmd": test_cmd, "log_parser": log_parser,
+    }  # fmt: skip
+    draft = validated(
+        {
+            "instance_id": instance_id,
+            "repo": instance_id.split("__", maxsplit=1)[0],
+            "base_commit": commits.base,
+            "problem_statement": statement,
+            "test_patch": test_patch,
+            "environment_setup": setup,
+        },
+        f"the task {instance_id!r}",
     )
     environment = build_environment(draft, flavour, home, base_image=base_image)
     before = [_passing(draft, environment, b"") for _ in range(2)]

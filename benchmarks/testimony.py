@@ -1,6 +1,7 @@
-"""The host's side of the witness (benchmarks/witness.py): send it in, and read what it signed.
+"""What witnesses of a test run say, and the host's side of those that sign it with a key (benchmarks/witness.py).
 
-Its folder, its module's name and its keys are new for every run, so nothing that a patch holds can know them.
+Folder, names and keys are new for every run, so nothing that a patch holds can know them. benchmarks/stands.py chooses
+the witnesses by the runner.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Account(BaseModel):
     """What the witness of one process saw.
 
     Attributes:
-        runner: `pytest`, `unittest`, or "" where the process ran another kind of tests.
-        exit_code: what pytest said at the end of its session.
+        runner: `pytest`, `unittest`, `jest`, `go`, `cargo`, `maven`, or "" where the process ran other kinds of tests.
+        exit_code: what pytest said at the end of its session, or the test process ended with.
         canary: how a test came out that must fail; `none` where it could not be tried.
         changed: functions of the runner that were replaced while it ran.
         tests: name and status in the order of their ends; a test may come twice.
@@ -52,6 +53,7 @@ class Testimony:
         accounts: those with a good signature.
         taken: how many processes took a key.
         forged: a file was there that no witness signed.
+        complete: every test that ran is in some account; else only what is there says something.
     """
 
     __test__ = False  # not a test class for pytest
@@ -59,32 +61,31 @@ class Testimony:
     accounts: tuple[Account, ...]
     taken: int
     forged: bool = False
+    complete: bool = True
 
 
-class WitnessStand:
-    """One run's witnesses. `prepare` before the tests, `hear` after them.
+class KeyedStand:
+    """Witnesses that each take a key from the disk when they begin, and sign their account with it at the end.
 
     Args:
-        command: the test command; each runner that it starts gets a key.
+        keys: most witnesses of one run.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, keys: int) -> None:
         self.folder = f"/tmp/{secrets.token_hex(8)}"  # noqa: S108  # inside the sandbox
-        self._module = f"_{secrets.token_hex(8)}"
-        self._keys = [secrets.token_hex(32) for _ in range(max(1, len(_RUNNERS.findall(command))))]
+        self._keys = [secrets.token_hex(32) for _ in range(keys)]
 
-    def prepare(self, sandbox: Sandbox) -> str:
-        """Write the witness and its keys; return the shell text that goes before the test command."""
-        source = files("ostro.benchmarks").joinpath("witness.py").read_bytes()
-        sandbox.write(f"{self.folder}/{self._module}.py", source)
-        hook = f"import {self._module}\n{self._module}.start({self.folder!r})\n"
-        sandbox.write(f"{self.folder}/sitecustomize.py", hook.encode())
+    def lay_keys(self, sandbox: Sandbox) -> None:
+        """Write the keys into the folder."""
         for number, key in enumerate(self._keys):
             sandbox.write(f"{self.folder}/key-{number}", key.encode())
-        return f"export PYTHONPATH={shlex.quote(self.folder)}${{PYTHONPATH:+:$PYTHONPATH}}\n"
 
-    def hear(self, sandbox: Sandbox) -> Testimony:
-        """Read the accounts, and check that the witnesses themselves wrote them."""
+    def hear(self, sandbox: Sandbox) -> Testimony | None:
+        """Read the accounts, and check that the witnesses themselves wrote them; see `Stand.hear`."""
+        return self.heard(sandbox)
+
+    def heard(self, sandbox: Sandbox) -> Testimony:
+        """Return the accounts as they are, if there is none too."""
         accounts: list[Account] = []
         taken, forged = 0, False
         for number, key in enumerate(self._keys):
@@ -97,6 +98,27 @@ class WitnessStand:
         return Testimony(tuple(accounts), taken, forged)
 
 
+class PythonStand(KeyedStand):
+    """A module that Python imports before anything of the project.
+
+    Args:
+        command: the test command; each runner that it starts gets a key.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__(max(1, len(_RUNNERS.findall(command))))
+        self._module = f"_{secrets.token_hex(8)}"
+
+    def prepare(self, sandbox: Sandbox) -> str:
+        """See `Stand.prepare`."""
+        source = files("ostro.benchmarks").joinpath("witness.py").read_bytes()
+        sandbox.write(f"{self.folder}/{self._module}.py", source)
+        hook = f"import {self._module}\n{self._module}.start({self.folder!r})\n"
+        sandbox.write(f"{self.folder}/sitecustomize.py", hook.encode())
+        self.lay_keys(sandbox)
+        return f"export PYTHONPATH={shlex.quote(self.folder)}${{PYTHONPATH:+:$PYTHONPATH}}\n"
+
+
 def statuses_of(accounts: tuple[Account, ...], parser_name: str) -> dict[str, set[TestStatus | None]]:
     """Return the statuses by the names that the log's parser gives: a name may stand for several tests.
 
@@ -106,15 +128,18 @@ def statuses_of(accounts: tuple[Account, ...], parser_name: str) -> dict[str, se
     from ostro.benchmarks.parsers import PARSERS
 
     found: dict[str, set[TestStatus | None]] = {}
-    parse = PARSERS[parser_name]
     for account in accounts:
         for name, word in account.tests:
             plain = name.replace("\0", "\n")
-            line = f"{plain} ... ok" if account.runner == "unittest" else f"PASSED {plain}"
+            line = _LINES.get(account.runner, "").format(plain)
             status = TestStatus(word) if word in tuple(TestStatus) else None
-            for key in parse(line):
+            for key in PARSERS[parser_name](line) if line else (plain,):
                 found.setdefault(key, set()).add(status)
     return found
+
+
+_LINES = {"pytest": "PASSED {}", "unittest": "{} ... ok"}
+"""How a runner writes a test in its log, where the parser shortens names; others are told by their names in the log."""
 
 
 def _read(sandbox: Sandbox, path: str) -> bytes | None:

@@ -6,18 +6,24 @@ several times. Rows that are broken or flaky go into quarantine, with the reason
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ostro.agent.errors import OstroError
-from ostro.benchmarks.batch import TRIES, Place
+from ostro.benchmarks.batch import TRIES, Place, each
 from ostro.benchmarks.grading import NotRunnableError
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.results import GradeReport
+from ostro.benchmarks.store import instance_folder, write_text
 from ostro.sandbox.protocol import SandboxError
+
+VALIDATION = "validation.json"
+QUARANTINE = "quarantine.json"
 
 Fairness = Literal["valid", "broken", "flaky", "not_runnable", "infra"]
 """`not_runnable`: a program that the tests need is not there. `infra`: the sandbox failed; neither says anything."""
@@ -42,6 +48,50 @@ class Validation(BaseModel):
     base: GradeReport | None = None
     gold: tuple[GradeReport, ...] = ()
     seconds: float = 0.0
+
+
+def validate_all(
+    instances: Sequence[Instance], place: Place, repeat: int, workers: int, done: Callable[[Validation], None]
+) -> list[Validation]:
+    """Validate the rows that the folder has no verdict on yet; return what is known of each, in their order.
+
+    The folder must be locked and of these rows (`manifest.take_up`).
+
+    Args:
+        instances: the rows.
+        place: where.
+        repeat: how often the known fix is graded.
+        workers: how many at once.
+        done: told of each new verdict.
+    """
+    known = {one.instance_id: read_validation(place.folder_of(one), repeat) for one in instances}
+
+    def keep(found: Validation) -> None:
+        known[found.instance_id] = found
+        folder = instance_folder(place.folder, found.instance_id)
+        write_text(folder / VALIDATION, found.model_dump_json(indent=1) + "\n")
+        done(found)
+
+    left = [one for one in instances if known[one.instance_id] is None]
+    each(left, lambda one: validate_instance(one, place, repeat), place, workers, keep)
+    found = [one for one in known.values() if one is not None]
+    write_text(place.folder / QUARANTINE, json.dumps(quarantine(found), indent=1) + "\n")
+    return found
+
+
+def read_validation(folder: Path, repeat: int) -> Validation | None:
+    """Return the final verdict of `repeat` runs that stands in an instance's folder, None where there is none."""
+    try:
+        found = Validation.model_validate_json((folder / VALIDATION).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    settled = found.verdict in ("valid", "broken", "flaky") and len(found.gold) in (0, repeat)
+    return found if settled else None
+
+
+def quarantine(found: Sequence[Validation]) -> dict[str, str]:
+    """Return the reasons by id of the rows that are broken or flaky."""
+    return {one.instance_id: f"{one.verdict}: {one.reason}" for one in found if one.verdict in ("broken", "flaky")}
 
 
 def validate_instance(instance: Instance, place: Place, repeat: int) -> Validation:

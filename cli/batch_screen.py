@@ -8,7 +8,7 @@ from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from ostro.cli.terminal import dollars
+from ostro.cli.terminal import dollars, seconds
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -35,8 +35,7 @@ class BatchScreen:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._before = len(finished)
-        self._statuses = Counter[str](result.status for result in finished)
-        self._spent = sum(result.cost_usd for result in finished)
+        self._results = {(result.instance_id, result.sample): (result.status, result.cost_usd) for result in finished}
         self._under_way: dict[tuple[str, int], tuple[float, int, float]] = {}
         self._notices: list[str] = []
         self._live = stream.isatty()
@@ -62,6 +61,14 @@ class BatchScreen:
             assert isinstance(self._screen, Live)
             self._screen.stop()
 
+    @property
+    def _statuses(self) -> Counter[str]:
+        return Counter(status for status, _ in self._results.values())
+
+    @property
+    def _spent(self) -> float:
+        return sum(cost for _, cost in self._results.values())
+
     def begun(self, order: WorkOrder) -> None:
         """A worker took up an order."""
         with self._lock:
@@ -80,11 +87,11 @@ class BatchScreen:
             self._under_way.pop(order.key, None)
             if result is None:
                 return
-            self._statuses[result.status] += 1
-            self._spent += result.cost_usd
+            self._results[order.key] = (result.status, result.cost_usd)  # a second try tells again what it cost
             line = f"{self._name(order)}: {result.status}, {result.ending}, {result.steps} steps"
             detail = f" ({result.infra})" if result.infra else ""
-            tail = f", {dollars(result.cost_usd)}, {result.seconds:.0f} s{detail}; {self._progress()}"
+            cost = f", {dollars(result.cost_usd)}" if self._spent else ""
+            tail = f"{cost}, {seconds(result.seconds)}{detail}; {self._progress()}"
         self._print(line + tail)
 
     def say(self, text: str) -> None:
@@ -105,12 +112,14 @@ class BatchScreen:
 
     def _progress(self) -> str:
         """Return one line: done of all, resolved, spend, its projection, and when it will be over."""
-        done = sum(self._statuses.values())
+        done, spent = len(self._results), self._spent
         fresh = done - self._before
-        parts = [f"{done} of {self._total} done", f"{self._statuses['resolved']} resolved", dollars(self._spent)]
+        parts = [f"{done} of {self._total} done", f"{self._statuses['resolved']} resolved"]
+        parts += [dollars(spent)] if spent else []
         if fresh and done < self._total:
             left_s = (time.monotonic() - self._started) / fresh * (self._total - done)
-            parts += [f"about {dollars(self._spent / done * self._total)} in all", f"about {_span(left_s)} left"]
+            parts += [f"about {dollars(spent / done * self._total)} in all"] if spent else []
+            parts.append(f"about {seconds(left_s)} left")
         return ", ".join(parts)
 
     def _table(self) -> RenderableType:
@@ -120,22 +129,20 @@ class BatchScreen:
         from rich.text import Text
 
         with self._lock:
-            done = sum(self._statuses.values())
+            done = len(self._results)
             table = Table(box=None, pad_edge=False)
-            for name, justify in (("instance", "left"), ("steps", "right"), ("spent", "right"), ("s", "right")):
+            for name, justify in (("instance", "left"), ("steps", "right"), ("spent", "right"), ("time", "right")):
                 table.add_column(name, justify="left" if justify == "left" else "right")
             for key, (since, steps, spent) in list(self._under_way.items()):
                 name = key[0] + (f"@{key[1]}" if key[1] > 1 else "")
-                table.add_row(name, str(steps), dollars(spent), f"{time.monotonic() - since:.0f}")
+                table.add_row(name, str(steps), dollars(spent), seconds(time.monotonic() - since))
             counts = "  ".join(f"{status} {count}" for status, count in sorted(self._statuses.items()))
+            bar = Table.grid()  # alone, it would leave its line open
+            bar.add_row(ProgressBar(total=max(self._total, 1), completed=done, width=60))
             return Group(
-                ProgressBar(total=max(self._total, 1), completed=done, width=60),
+                bar,
                 Text(self._progress()),
                 Text(counts),
-                table,
+                *([table] if self._under_way else []),
                 *(Text(line, overflow="ellipsis", no_wrap=True, style="dim") for line in self._notices),
             )
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -16,6 +16,13 @@ from ostro.cli.options import examples, output_option, print_json
 
 DAY_S = 86_400.0
 IMAGE_PREFIX = "ostro/"
+TREES = (
+    "environments",
+    "clones",
+    "cache",
+    *(f"instances/{kind}" for kind in ("local", "docker", "packages", "wheels", "sdist")),
+)
+"""Folders of OSTRO_HOME whose entries can be made again; those of benchmarks/environment.py among them."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ def _checkpoints(home: Path) -> list[Item]:
 
 
 def _trees(home: Path) -> list[Item]:
-    kept = [path for area in ("environments", "clones", "cache") for path in sorted((home / area).glob("*"))]
+    kept = [path for area in TREES for path in sorted((home / area).glob("*"))]
     return [_folder(path, str(path.relative_to(home))) for path in kept if path.is_dir() and not path.is_symlink()]
 
 

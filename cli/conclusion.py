@@ -52,8 +52,12 @@ def conclude(
             click.echo(f"  {line}")
     if stopped:
         complain(f"stopped early: {stopped}")
+    if interrupted:
+        complain("interrupted; the same command goes on")
     if interrupted or stopped:
         return INTERRUPTED if interrupted else STOPPED
-    if any(result.infra for result in run.results):
+    if summary.statuses.get("infra"):
         return INFRASTRUCTURE
+    if summary.statuses.get("not_final"):
+        return STOPPED
     return BELOW if fail_under is not None and summary.rate.share * 100 < fail_under else 0

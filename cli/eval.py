@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ostro.cli.conclusion import conclude
-from ostro.cli.grade import image_option, only_option, workers_option
+from ostro.cli.grade import image_option, jobs_option, namespace_option, only_option, rows_of, workers_option
 from ostro.cli.options import examples, output_option, settings_flags, settings_options
 
 if TYPE_CHECKING:
     from ostro.agent.budget import Purse
     from ostro.agent.config import Settings
+    from ostro.benchmarks.building import BuildSite
     from ostro.benchmarks.engine import Engine
     from ostro.benchmarks.harness import Work
     from ostro.benchmarks.orders import WorkOrder
@@ -37,6 +38,7 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="The run folder.")
 @workers_option
+@jobs_option
 @click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Tries of each, for pass@k.")
 @only_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N instances alone.")
@@ -57,6 +59,7 @@ AGENT_FLAGS = ("endpoint", "model", "price", "sandbox", "budget", "steps", "time
     help="Where workers run.",
 )
 @image_option
+@namespace_option
 @click.option(
     "--quarantine",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -70,6 +73,7 @@ def command(
     tasks: str,
     out: Path,
     workers: int,
+    jobs: int,
     samples: int,
     only: tuple[str, ...],
     limit: int | None,
@@ -77,6 +81,7 @@ def command(
     policy: str,
     engine_name: str,
     base_image: str,
+    namespace: str,
     quarantine: Path | None,
     fail_under: float | None,
     output: str,
@@ -90,13 +95,15 @@ def command(
     """
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
-    from ostro.benchmarks.harness import EvalRequest, evaluate, orders_of, read_quarantine, read_results
-    from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.building import PULLED, BuildSite
+    from ostro.benchmarks.eval_request import EvalRequest, orders_of, read_quarantine, subject_of
+    from ostro.benchmarks.harness import evaluate
+    from ostro.benchmarks.store import read_results
     from ostro.cli.batch_screen import BatchScreen
 
     settings = load(None, settings_flags(values)).settings
     request = EvalRequest(
-        instances=tuple(choose(read_instances(tasks), only)[:limit]),
+        instances=tuple(rows_of(tasks, only, namespace)[:limit]),
         dataset=tasks,
         settings=settings,
         out=out.absolute(),
@@ -106,11 +113,13 @@ def command(
         instance_budget=instance_budget,
         base_image=base_image,
         quarantine=read_quarantine(quarantine) if quarantine else {},
+        subject=subject_of(settings) if policy == "model" else None,
     )
     before = [result for _, result in read_results(request.out) if not result.infra]
     with BatchScreen(sys.stderr, len(list(orders_of(request))), before) as screen:
         engine, drained = engine_of(engine_name, workers, screen)
-        run, stopped = evaluate(request, engine, work_with(engine_name, screen), screen)
+        site = BuildSite(jobs, request.out / PULLED)
+        run, stopped = evaluate(request, engine, work_with(engine_name, screen, site), screen)
     return conclude(run, output, stopped=stopped, interrupted=drained(), fail_under=fail_under)
 
 
@@ -143,14 +152,16 @@ def engine_of(name: str, workers: int, screen: BatchScreen) -> tuple[Engine, Cal
     return threads, lambda: threads.drained
 
 
-def work_with(name: str, screen: BatchScreen) -> Callable[[Purse], Work]:
+def work_with(name: str, screen: BatchScreen, site: BuildSite) -> Callable[[Purse], Work]:
     """Return what makes the work of one order: in this process with the screen told, or wherever Ray runs it."""
     from ostro.benchmarks.solving import work
 
     def here(purse: Purse) -> Work:
         def work_here(order: WorkOrder) -> InstanceResult:
             screen.begun(order)
-            return work(order, purse=purse, listener=lambda event: screen.event(order, event))
+            return work(
+                order, purse=purse, site=site, listener=lambda event: screen.event(order, event), say=screen.say
+            )
 
         return work_here
 

@@ -14,7 +14,11 @@ from ostro.cli.options import examples, output_option
 
 if TYPE_CHECKING:
     from ostro.benchmarks.batch import Place
+    from ostro.benchmarks.instance import Instance
     from ostro.benchmarks.results import InstanceResult
+
+NAMED = 3
+"""Ids that are named of those that have no task."""
 
 tasks_option = click.option(
     "--tasks", required=True, metavar="SOURCE",
@@ -28,9 +32,19 @@ sandbox_option = click.option(
     show_default=True,
     help="Where tests run.",
 )  # fmt: skip
+namespace_option = click.option(
+    "--namespace",
+    default="swebench",
+    show_default=True,
+    metavar="NAME",
+    help="Account, or HOST/account of a mirror, that has SWE-bench's images.",
+)
 image_option = click.option("--base-image", default="", metavar="NAME", help="Image that environments are built on.")
 workers_option = click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="How many at once."
+)
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="How many environments to build at once."
 )
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True, metavar="S",
@@ -50,9 +64,16 @@ timeout_option = click.option(
 @only_option
 @sandbox_option
 @image_option
+@namespace_option
 @workers_option
+@jobs_option
 @timeout_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep logs, patches and results here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep logs, patches and results here; what is graded there already is not graded again.",
+)
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
 @output_option
 def command(
@@ -61,7 +82,9 @@ def command(
     only: tuple[str, ...],
     sandbox: str,
     base_image: str,
+    namespace: str,
     workers: int,
+    jobs: int,
     timeout: float,
     out: Path | None,
     fail_under: float | None,
@@ -70,36 +93,62 @@ def command(
     """Judge predictions by the tests of their tasks, each in a fresh sandbox.
 
     A resolved verdict counts only where log, exit code and test runner agree and the patch left alone what decides how
-    tests run. The rate's denominator is every task asked for. Ends with 0, with 9 below --fail-under, with 5 when a
-    sandbox or an environment failed.
+    tests run. The rate's denominator is every task asked for. With --out, the same command goes on after a kill. Ends
+    with 0, with 9 below --fail-under, with 5 when a sandbox or an environment failed.
     """
+    from ostro.agent.record.lock import RunLock
     from ostro.benchmarks.batch import grade_all, manifest_of
-    from ostro.benchmarks.instance_files import choose, read_instances
-    from ostro.benchmarks.manifest import leave_manifest
+    from ostro.benchmarks.manifest import take_up
     from ostro.benchmarks.predictions import read_predictions
-    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.store import read_run, remove_damaged
 
-    instances = choose(read_instances(tasks), only)
+    instances = rows_of(tasks, only, namespace)
     found = read_predictions(predictions, instances)
     if found.unknown and not only:
-        click.echo(f"{len(found.unknown)} predictions are for no task here: {', '.join(found.unknown[:3])}", err=True)
+        named = ", ".join(found.unknown[:NAMED]) + (" ..." if len(found.unknown) > NAMED else "")
+        click.echo(f"{_predictions(len(found.unknown), 'is', 'are')} for no task here: {named}", err=True)
     if found.null:
-        click.echo(f"{found.null} predictions have no patch.", err=True)
+        click.echo(f"{_predictions(found.null, 'has', 'have')} no patch.", err=True)
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-graded-")))
-        place = place_of(sandbox, base_image, folder, timeout)
+        folder = taken(out, stack, "ostro-graded-")
+        stack.enter_context(RunLock(folder))
+        place = place_of(sandbox, base_image, folder, timeout, jobs)
         model = next((one.model_name_or_path for one in found.by_id.values()), "")
-        leave_manifest(manifest_of("grade", tasks, instances, place, model), instances, folder)
+        take_up(manifest_of("grade", tasks, instances, place, model), instances, folder)
+        remove_damaged(folder)
         grade_all(instances, found, place, workers=workers, done=_tell)
         return conclude(read_run(folder), output, keep=out is not None, fail_under=fail_under)
 
 
-def place_of(sandbox: str, base_image: str, folder: Path, timeout: float) -> Place:
+def rows_of(tasks: str, only: tuple[str, ...], namespace: str) -> list[Instance]:
+    """Return the rows that a command is about."""
+    from ostro.benchmarks.instance_files import choose, read_instances
+    from ostro.benchmarks.official import from_namespace
+
+    return [from_namespace(one, namespace) for one in choose(read_instances(tasks), only)]
+
+
+def _predictions(count: int, one: str, more: str) -> str:
+    return f"1 prediction {one}" if count == 1 else f"{count} predictions {more}"
+
+
+def taken(out: Path | None, stack: ExitStack, prefix: str) -> Path:
+    """Return the folder to work in, made: the user's, or one that goes away at the end."""
+    from ostro.benchmarks.store import make_folder
+
+    if out is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+    return make_folder(out)
+
+
+def place_of(sandbox: str, base_image: str, folder: Path, timeout: float, jobs: int) -> Place:
     """Return where to grade, what is built kept below OSTRO_HOME."""
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import Place, choose_flavour
+    from ostro.benchmarks.building import PULLED, BuildSite
 
-    return Place(choose_flavour(sandbox), load().settings.home, folder, base_image, timeout)
+    site = BuildSite(jobs, folder / PULLED)
+    return Place(choose_flavour(sandbox), load().settings.home, folder, base_image, timeout, site)
 
 
 def _tell(result: InstanceResult) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ostro.cli.grade import image_option, sandbox_option
 from ostro.cli.options import examples, output_option, print_json
 
+if TYPE_CHECKING:
+    from ostro.benchmarks.instance import Instance
+
 
 @click.command(
     epilog=examples(
         "ostro init-task --repo . --base HEAD~1 --fix HEAD --id shop__vat-7 --issue issue.md \\",
         "    --test 'python -m pytest -rA tests' --pip pytest==8.3.5 --out tasks.jsonl",
+        "ostro init-task --id shop__vat-8 --task 'Rounding is off' --test 'go test -v ./...' --parser gotest \\",
+        "    --needs go --out mytasks              (a task repository, a folder of files)",
     )
 )
 @click.option("--repo", type=click.Path(path_type=Path), default=Path(), show_default=True, help="The repository.")
@@ -30,7 +36,9 @@ from ostro.cli.options import examples, output_option, print_json
 @click.option("--needs", multiple=True, metavar="PROGRAM", help="Program that the tests need; repeatable.")
 @sandbox_option
 @image_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Add the row to this JSONL file.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE.jsonl|FOLDER", help="Add it to this file or repository."
+)
 @output_option
 def command(
     repo: Path,
@@ -52,12 +60,15 @@ def command(
     """Make a task of two commits: one with a bug, and its fix with the tests that show it.
 
     Which tests the fix mends, and which must go on passing, is found by running them before and after, twice, in a
-    sandbox. The row has SWE-bench's keys; a small repository of plain text goes into it whole.
+    sandbox. The row has SWE-bench's keys; a small repository of plain text goes into it whole. --out takes a JSONL
+    file, which gets a line, or the folder of a task repository as swebench 5 has them, which gets tasks/ID.
     """
     from ostro.agent.config_sources import load
     from ostro.benchmarks.batch import choose_flavour
     from ostro.benchmarks.task_maker import find_commits, make_task
 
+    if out is not None:
+        _check_target(out, instance_id)
     instance = make_task(
         instance_id,
         _statement(issue, task),
@@ -72,12 +83,9 @@ def command(
         base_image=base_image,
     )
     row = instance.model_dump(mode="json", by_alias=True)
-    if out is not None:
-        _refuse_twin(out, instance_id)
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    added = _add(instance, row, out) if out else ""
     told = f"{len(instance.fail_to_pass)} tests to mend, {len(instance.pass_to_pass)} to keep"
-    click.echo(f"{instance_id}: {told}{f'; added to {out}' if out else ''}", err=True)
+    click.echo(f"{instance_id}: {told}{added}", err=True)
     if output == "json" or out is None:
         print_json(row)
     return 0
@@ -103,8 +111,32 @@ def _known(parser: str) -> str:
     return canonical_name(parser)
 
 
-def _refuse_twin(out: Path, instance_id: str) -> None:
-    from ostro.benchmarks.instance_files import read_instances
+def _check_target(out: Path, instance_id: str) -> None:
+    """Refuse, before anything is run, a target that cannot take the task.
 
-    if out.exists() and any(one.instance_id == instance_id for one in read_instances(out)):
+    Raises:
+        UsageError: it holds that task already, or is neither a JSONL file nor a folder.
+        InstanceError: what it holds are no tasks.
+    """
+    from ostro.benchmarks.instance_files import read_instances
+    from ostro.benchmarks.task_repository import TASKS
+
+    strange = out.is_dir() and any(out.iterdir()) and not (out / TASKS).is_dir()
+    if strange or out.suffix == ".json" or (out.is_file() and out.suffix != ".jsonl"):
+        raise click.UsageError(
+            f"{out} takes no task: --out is a file .jsonl, or the folder of a task repository, new or there already",
+            click.get_current_context(),
+        )
+    holds = any((out / TASKS).iterdir()) if (out / TASKS).is_dir() else out.is_file() and out.stat().st_size > 0
+    if holds and any(one.instance_id == instance_id for one in read_instances(out)):
         raise click.UsageError(f"{out} has a task {instance_id} already", click.get_current_context())
+
+
+def _add(instance: Instance, row: dict[str, Any], out: Path) -> str:
+    if out.suffix != ".jsonl":
+        from ostro.benchmarks.task_repository import write_task
+
+        return f"; written to {write_task(instance, out)}"
+    with out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return f"; added to {out}"

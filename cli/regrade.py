@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ostro.cli.conclusion import conclude
-from ostro.cli.grade import image_option, only_option, place_of, sandbox_option, timeout_option, workers_option
+from ostro.cli.grade import (
+    image_option,
+    jobs_option,
+    only_option,
+    place_of,
+    sandbox_option,
+    timeout_option,
+    workers_option,
+)
 from ostro.cli.options import examples, output_option
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 @sandbox_option
 @image_option
 @workers_option
+@jobs_option
 @timeout_option
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent resolved.")
 @output_option
@@ -37,6 +45,7 @@ def command(
     sandbox: str,
     base_image: str,
     workers: int,
+    jobs: int,
     timeout: float,
     fail_under: float | None,
     output: str,
@@ -46,21 +55,27 @@ def command(
     Each verdict that changed is named. The reports are written anew. Exit codes as of `ostro grade`.
     """
     from ostro.agent.record.lock import RunLock
+    from ostro.benchmarks.batch import each
     from ostro.benchmarks.harness import write_result
-    from ostro.benchmarks.regrading import gradable, regrade, rows_of
-    from ostro.benchmarks.store import read_run
+    from ostro.benchmarks.manifest import note_images
+    from ostro.benchmarks.regrading import base_image_of, gradable, regrade, rows_of
+    from ostro.benchmarks.store import read_manifest, read_run
 
+    read_manifest(run)  # no folder is locked that is none of an evaluation
     with RunLock(run):
         found = read_run(run)
         rows, results = rows_of(found), gradable(found, only)
-        place = place_of(sandbox if sandbox != "auto" else found.manifest.sandbox or sandbox, base_image, run, timeout)
+        chosen = sandbox if sandbox != "auto" else found.manifest.sandbox or sandbox
+        place = place_of(chosen, base_image or base_image_of(found), run, timeout, jobs)
 
         def again(result: InstanceResult) -> Regraded:
             return regrade(found, result, rows[result.instance_id], place)
 
-        with ThreadPoolExecutor(workers, thread_name_prefix="ostro-regrade") as pool:
-            for one in pool.map(again, results):
-                write_result(run, one.after)
-                if one.changed:
-                    click.echo(f"{one.after.instance_id}: {one.before.status} -> {one.after.status}", err=True)
+        def keep(one: Regraded) -> None:
+            write_result(run, one.after)
+            if one.changed:
+                click.echo(f"{one.after.instance_id}: {one.before.status} -> {one.after.status}", err=True)
+
+        each(results, again, place, workers, keep)
+        note_images(run)
         return conclude(read_run(run), output, fail_under=fail_under)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,9 +12,13 @@ import click
 from ostro.cli.conclusion import BELOW, INFRASTRUCTURE
 from ostro.cli.grade import (
     image_option,
+    jobs_option,
+    namespace_option,
     only_option,
     place_of,
+    rows_of,
     sandbox_option,
+    taken,
     tasks_option,
     timeout_option,
     workers_option,
@@ -36,10 +39,17 @@ if TYPE_CHECKING:
 @only_option
 @sandbox_option
 @image_option
+@namespace_option
 @workers_option
+@jobs_option
 @timeout_option
 @click.option("--repeat", type=click.IntRange(min=1), default=3, show_default=True, help="Times to grade the fix.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Keep logs and the quarantine list here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Keep logs, verdicts and the quarantine list here; the same command goes on where it was.",
+)
 @click.option("--fail-under", type=click.FloatRange(0, 100), metavar="R", help="End with 9 below R percent valid.")
 @output_option
 def command(
@@ -47,7 +57,9 @@ def command(
     only: tuple[str, ...],
     sandbox: str,
     base_image: str,
+    namespace: str,
     workers: int,
+    jobs: int,
     timeout: float,
     repeat: int,
     out: Path | None,
@@ -59,35 +71,24 @@ def command(
     A task is valid, broken or flaky, with the reason; one whose tools are not on this machine is named and counts
     neither way. With --out, broken and flaky tasks are listed in quarantine.json.
     """
-    from ostro.benchmarks.batch import each
-    from ostro.benchmarks.instance_files import choose, read_instances
-    from ostro.benchmarks.validation import validate_instance
+    from ostro.agent.record.lock import RunLock
+    from ostro.benchmarks.batch import manifest_of
+    from ostro.benchmarks.manifest import take_up
+    from ostro.benchmarks.validation import validate_all
 
-    instances = choose(read_instances(tasks), only)
+    instances = rows_of(tasks, only, namespace)
     with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostro-validated-")))
-        place = place_of(sandbox, base_image, folder, timeout)
-        found = each(instances, lambda one: validate_instance(one, place, repeat), place, workers, _tell)
-        if out is not None:
-            _keep(out, found)
+        folder = taken(out, stack, "ostro-validated-")
+        stack.enter_context(RunLock(folder))
+        place = place_of(sandbox, base_image, folder, timeout, jobs)
+        take_up(manifest_of("validate", tasks, instances, place), instances, folder)
+        found = validate_all(instances, place, repeat, workers, _tell)
     return _finish(found, out, fail_under, output)
 
 
 def _tell(found: Validation) -> None:
     why = f" ({' '.join(found.reason.split())})" if found.reason else ""
     click.echo(f"{found.instance_id}: {found.verdict}, {found.seconds:.0f} s{why}", err=True)
-
-
-def _keep(out: Path, found: list[Validation]) -> None:
-    import json
-
-    out.mkdir(parents=True, exist_ok=True)
-    flagged = {one.instance_id: f"{one.verdict}: {one.reason}" for one in found if one.verdict in ("broken", "flaky")}
-    (out / "quarantine.json").write_text(json.dumps(flagged, indent=1) + "\n", encoding="utf-8")
-    for one in found:
-        path = out / "instances" / one.instance_id / "validation.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(one.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _finish(found: list[Validation], out: Path | None, fail_under: float | None, output: str) -> int:

@@ -46,9 +46,16 @@ function firstLine(text) {
   return (whole(text).split("\n").find((line) => line.trim()) || "").slice(0, 160);
 }
 
+const WITNESSES = {
+  tests: "each test witnessed",
+  process: "the end of the test process witnessed",
+  none: "log and exit code alone",
+};
+
 function gradeView(detail) {
   const { grade } = detail;
   const facts = [`verdict ${words(grade.verdict)}`, words(grade.consistency)];
+  if (grade.consistency !== "unchecked") facts.push(WITNESSES[grade.witness]);
   if (grade.applied_by) facts.push("applied by " + grade.applied_by);
   if (grade.exit_code !== null) facts.push("exit code " + grade.exit_code);
   facts.push(count(grade.tests_seen) + " tests seen", duration(grade.duration_s));

@@ -96,6 +96,7 @@ FAULTS = (
 )
 SCRIPTS: Mapping[str, list[Mapping[str, Any]]] = {
     "silence": [bash("ls"), SAID, FIX, SAID, SAID, *SOLVE[2:]],
+    "afresh": [edit(command="view", path="price.py"), SAID],
     "loop": [bash("cat price.py")] * 4 + [FIX, bash("echo x"), SUBMIT, SUBMIT],
     "plan": [
         {"calls": [{"name": "plan", "arguments": {"items": ["look", "mend"]}}]},

@@ -41,6 +41,15 @@ def test_compare_of_two_runs_pairs_by_instance_and_lists_both_kinds_of_flips() -
     assert (told.first_rate.resolved, told.second_rate.resolved) == (2, 3)
 
 
+def test_compare_of_an_instance_that_lacks_a_sample_leaves_it_out() -> None:
+    ids, results = ["a", "b"], [result(name, sample=number) for name in ("a", "b") for number in (1, 2)]
+    whole = Run(Path("a"), manifest("a", ids, samples=2), tuple(results))
+    part = Run(Path("b"), manifest("b", ids, samples=2), tuple(results[:3]))
+    told = compare(whole, part)
+    assert told.pairs == 1
+    assert [(one.instance_id, one.reason) for one in told.left_out] == [("b", "second: 1 of 2 samples have a result")]
+
+
 def test_compare_of_six_gains_is_significant_and_of_five_never() -> None:
     base: list[str] = ["unresolved"] * 40
     six = compared(base, ["resolved"] * 6 + base[6:])

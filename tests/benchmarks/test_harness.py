@@ -8,17 +8,21 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ostro.agent.budget import Purse
 from ostro.agent.errors import UsageError
-from ostro.agent.record.events import Observed
+from ostro.agent.record.events import Observed, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.engine import ThreadEngine
-from ostro.benchmarks.harness import evaluate
+from ostro.benchmarks.harness import Work, evaluate
 from ostro.benchmarks.instance_files import read_instances
+from ostro.benchmarks.orders import WorkOrder
+from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.benchmarks.store import DATASET, read_run
 from tests.faults.batches import BEGUN, Silent, cheap_work, drive, request_for
@@ -73,8 +77,71 @@ def test_evaluate_when_the_budget_is_used_up_then_it_stops_and_a_larger_one_goes
 
 def test_evaluate_when_the_folder_holds_another_batch_then_refused_naming_the_difference(tmp_path: Path) -> None:
     drive(tmp_path, 3)
-    with pytest.raises(UsageError, match="its dataset_sha256 is"):
+    with pytest.raises(UsageError, match="its rows are others"):
         drive(tmp_path, 4)
+
+
+def test_evaluate_when_a_setting_that_makes_a_difference_changed_then_refused_naming_it(tmp_path: Path) -> None:
+    evaluate(request_for(tmp_path, 2, steps=15), ThreadEngine(1), cheap_work, Silent())
+    with pytest.raises(UsageError, match="its setting steps is 15, not 50"):
+        evaluate(request_for(tmp_path, 2, steps=50), ThreadEngine(1), cheap_work, Silent())
+
+
+def failing_work(kind: str, ending: str, count: int) -> Callable[[Purse], Work]:
+    """Work whose first `count` orders fail for want of infrastructure."""
+
+    def work_with(purse: Purse) -> Work:
+        def work(order: WorkOrder) -> InstanceResult:
+            if int(order.instance.instance_id.rpartition("-")[2]) > count:
+                return cheap_work(purse)(order)
+            return InstanceResult(
+                instance_id=order.instance.instance_id, ending=ending, infra=f"{kind} it is", infra_kind=kind
+            )
+
+        return work
+
+    return work_with
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending", "count", "done"),
+    [
+        ("auth", "model_error", 1, 1),
+        ("gone", "model_error", 1, 1),  # the model does not exist
+        ("gone", "sandbox_error", 5, 9),  # sandboxes died: the next instance may fare better
+        ("unavailable", "sandbox_error", 2, 9),
+        ("unavailable", "sandbox_error", 5, 3),  # no engine answers, again and again
+        ("unreachable", "model_error", 5, 3),
+    ],
+)
+def test_evaluate_when_infrastructure_fails_then_the_batch_stops_only_where_all_else_would_fail_too(
+    tmp_path: Path, kind: str, ending: str, count: int, done: int
+) -> None:
+    run, stopped = evaluate(request_for(tmp_path, 9), ThreadEngine(1), failing_work(kind, ending, count), Silent())
+    assert len(run.results) == done
+    assert stopped == ("" if done == 9 else f"{kind} it is")
+
+
+def test_evaluate_when_the_folder_is_refused_then_no_file_of_it_is_touched(tmp_path: Path) -> None:
+    drive(tmp_path, 3)
+    foreign = tmp_path / "instances" / "other" / "result.json"
+    foreign.parent.mkdir()
+    foreign.write_text("somebody's own")
+    with pytest.raises(UsageError):
+        drive(tmp_path, 4)
+    assert foreign.read_text() == "somebody's own"
+
+
+def test_eval_when_it_ends_then_the_manifest_names_what_each_instance_ran_in(tmp_path: Path) -> None:
+    done = ostro(
+        "eval", "--tasks", ROWS, "--limit", "1", "--out", tmp_path / "out", "--policy", "oracle", "--sandbox", "local",
+        "--jobs", "1", home=tmp_path / "home",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = read_run(tmp_path / "out")
+    (result,) = run.results
+    assert run.manifest.images == {result.instance_id: result.environment}
+    assert (tmp_path / "home" / "instances" / "local" / result.environment).is_dir()
 
 
 def test_evaluate_when_interrupted_once_then_what_is_under_way_is_finished_and_nothing_begun(tmp_path: Path) -> None:
@@ -107,8 +174,12 @@ def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path:
     ]  # fmt: skip
     environment = {**os.environ, "OSTRO_HOME": str(tmp_path / "home")}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    log = tmp_path / "out" / "instances"
-    while process.poll() is None and not list(log.glob("*/run/trajectory.jsonl")):
+    logs = tmp_path / "out" / "instances"
+
+    def acted() -> bool:
+        return any(b'"observed"' in log.read_bytes() for log in logs.glob("*/run/trajectory.jsonl"))
+
+    while process.poll() is None and not acted():
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -117,6 +188,9 @@ def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert {result.status for result in read_run(tmp_path / "out").results} == {"resolved"}
+    events = [event for log in logs.glob("*/run/trajectory.jsonl") for event in read_events(log)]
+    assert any(isinstance(event, Resumed) for event in events), "it was gone on with, not begun anew"
+    assert "begun anew" not in done.stderr
 
 
 def longest_added(patch: str) -> str:

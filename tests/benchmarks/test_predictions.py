@@ -63,6 +63,12 @@ def test_read_when_patches_are_null_or_ids_unknown_then_they_are_counted(tmp_pat
     assert found.by_id["o__r-1"].patch == b""
 
 
+def test_read_when_the_rows_themselves_are_given_then_they_are_no_predictions_without_a_patch(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(ROWS[0].model_dump_json(by_alias=True) + "\n")
+    with pytest.raises(PredictionError, match="model_patch: Field required"):
+        read_predictions(tmp_path / "rows.jsonl", ROWS)
+
+
 def test_read_when_gold_is_asked_for_then_the_rows_own_patches_come() -> None:
     assert read_predictions("gold", ROWS).by_id["o__r-2"].patch == b"--- a/f\n"
     assert read_predictions("null", ROWS).null == 2

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ostro.agent.errors import StorageError
 from ostro.agent.outcome import Tokens
-from ostro.benchmarks.report import facts, headline, junit, markdown, predictions, results_json
+from ostro.benchmarks.junit import junit
+from ostro.benchmarks.report import facts, headline, markdown, predictions, results_json, write_report
 from ostro.benchmarks.results import InstanceResult, Status
 from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_text
 from ostro.benchmarks.summary import summarise
@@ -174,6 +175,31 @@ def test_predictions_of_a_run_are_in_the_official_format_and_lose_no_byte(tmp_pa
     ]
     assert rows[0]["model_patch"].encode("utf-8", "surrogateescape") == b"+caf\xe9\r\n"
     assert rows[1]["model_patch"] == ""
+
+
+def test_report_of_an_instance_has_the_official_keys_and_our_own_count(tmp_path: Path) -> None:
+    kinds = {"good": "resolved", "odd": "suspect", "bad": "unresolved", "down": "infra"}
+    results = [result(name, status, patch_bytes=0 if status == "infra" else 9) for name, status in kinds.items()]
+    applied = [
+        one.model_copy(update={"grade": one.grade.model_copy(update={"applied_by": "git apply"})}) if one.grade else one
+        for one in results
+    ]
+    run = read_run(save(tmp_path / "run", applied))
+    write_report(run, summarise(run.manifest, run.results))
+    told = {name: json.loads((run.folder / "instances" / name / "report.json").read_text())[name] for name in kinds}
+    assert [told[name]["resolved"] for name in kinds] == [True, False, False, False]
+    assert told["down"]["infra_failure_reason"] == "the engine went away"
+    assert "tests_status" not in told["down"]
+    assert told["odd"]["tests_status"]["FAIL_TO_PASS"]["success"] == ["tests/test_it.py::test_new"]
+    assert told["bad"]["patch_successfully_applied"] is True
+
+
+def test_junit_of_several_samples_has_a_case_for_each_that_was_asked_for() -> None:
+    run = run_of(result("a"), result("a", sample=2), result("b", "unresolved"), samples=2)
+    suite = ET.fromstring(junit(run))[0]
+    assert [case.get("name") for case in suite] == ["a @1", "a @2", "b @1", "b @2"]
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "4", "failures": "1", "errors": "0", "skipped": "1"}
 
 
 def test_predictions_of_several_samples_never_name_an_instance_twice(tmp_path: Path) -> None:

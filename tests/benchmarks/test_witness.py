@@ -11,16 +11,16 @@ from ostro.benchmarks.grading import specification
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances
 from ostro.benchmarks.statuses import TestStatus
-from ostro.benchmarks.testimony import Testimony, WitnessStand, statuses_of
+from ostro.benchmarks.testimony import PythonStand, Testimony, statuses_of
 from ostro.sandbox.open import open_sandbox
 
 
 def hear(instance: Instance, home: Path, scratch: Path, command: str) -> Testimony:
     environment = build_environment(instance, "local", home)
     with open_sandbox("local", specification(instance, environment, scratch)) as box:
-        stand = WitnessStand(command)
+        stand = PythonStand(command)
         box.run(f"{stand.prepare(box)}{command}", timeout_s=120)
-        return stand.hear(box)
+        return stand.heard(box)
 
 
 @pytest.fixture(scope="module")

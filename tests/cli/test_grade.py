@@ -52,11 +52,56 @@ def test_grade_when_one_of_two_is_right_then_rate_table_and_folder_say_so(
     ]  # fmt: skip
     assert (document["total"], document["resolved"], document["rate"]) == (2, 1, 0.5)
     assert document["endings"] == {"empty_patch": 1, "resolved": 1}
-    assert "1 predictions are for no task here: other__task-1" in told.err
-    assert "1 predictions have no patch" in told.err
+    assert "1 prediction is for no task here: other__task-1" in told.err
+    assert "1 prediction has no patch" in told.err
     results = json.loads((out / "results.json").read_text())
     assert results["resolved_ids"] == ["smallbugs__leap"]
     assert (out / "instances" / "smallbugs__leap" / "test.log").is_file()
+
+
+def write_predictions(path: Path, **patches: str) -> None:
+    rows = [{"instance_id": f"smallbugs__{name}", "model_patch": patch} for name, patch in patches.items()]
+    path.write_text("".join(json.dumps({**row, "model_name_or_path": "m"}) + "\n" for row in rows))
+
+
+def test_grade_when_repeated_then_only_what_is_not_graded_yet_or_has_another_patch_is_graded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, out = tmp_path / "preds.jsonl", tmp_path / "graded"
+    flags = ["--tasks", str(SMALL), "--predictions", str(predictions), "--sandbox", "local", "--out", str(out)]
+    flags += ["--only", "smallbugs__leap", "--only", "smallbugs__slug", "--output", "json"]
+    write_predictions(predictions, leap=leap().patch, slug="")
+    assert ostro("grade", *flags) == 0
+    first = capsys.readouterr()
+    assert {line.split(":")[0] for line in first.err.splitlines()} >= {"smallbugs__leap", "smallbugs__slug"}
+
+    assert ostro("grade", *flags) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert "smallbugs" not in second.err, "nothing was graded again"
+
+    write_predictions(predictions, leap=leap().patch, slug="--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n")
+    assert ostro("grade", *flags) == 0
+    third = capsys.readouterr()
+    assert third.err.startswith("smallbugs__slug: patch_failed")
+    assert "smallbugs__leap" not in third.err
+    assert json.loads(third.out)["endings"] == {"patch_failed": 1, "resolved": 1}
+
+
+def test_grade_when_the_folder_holds_something_else_then_it_is_refused_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "graded"
+    flags = ["--tasks", str(SMALL), "--predictions", "null", "--sandbox", "local", "--out", str(out)]
+    assert ostro("grade", *flags, "--only", "smallbugs__leap") == 0
+    manifest = (out / "manifest.json").read_text()
+    capsys.readouterr()
+
+    assert ostro("grade", *flags, "--only", "smallbugs__slug") == 2
+    assert "holds another evaluation: its rows are others" in capsys.readouterr().err
+    assert ostro("validate", *flags[:2], "--sandbox", "local", "--out", str(out), "--only", "smallbugs__leap") == 2
+    assert "its kind is grade, not validate" in capsys.readouterr().err
+    assert (out / "manifest.json").read_text() == manifest
 
 
 def test_grade_when_an_environment_cannot_be_made_then_it_is_infrastructure(
@@ -69,7 +114,7 @@ def test_grade_when_an_environment_cannot_be_made_then_it_is_infrastructure(
     assert ostro("grade", *flags) == 5
     told = capsys.readouterr()
     assert "exit code 3" in told.err
-    assert told.out.startswith("Not final: 1 failed")
+    assert told.out.startswith("Not final: 1 instance failed for reasons of the infrastructure. Resolved so far 0 of 1")
 
 
 @pytest.mark.parametrize(
@@ -124,3 +169,8 @@ def test_validate_when_rows_are_sound_broken_or_not_runnable_then_each_is_told(
     quarantine = json.loads((out / "quarantine.json").read_text())
     assert list(quarantine) == ["small__void"]
     assert "doing nothing is resolved" in quarantine["small__void"]
+
+    assert ostro("validate", *flags, "--output", "json") == 0
+    again = capsys.readouterr()
+    assert {one["instance_id"]: one["verdict"] for one in json.loads(again.out)["instances"]} == verdicts
+    assert [line.split(":")[0] for line in again.err.splitlines()] == ["small__alien"], "the others have a verdict"

@@ -128,6 +128,15 @@ def test_runs_of_one_gives_its_report(home: Path) -> None:
     assert "ostro view 20260101-000000-aa" in call("runs", "20260101-000000-aa").stdout
 
 
+def test_clean_knows_the_environments_of_evaluations(home: Path) -> None:
+    for kind in ("local", "wheels"):
+        (home / "instances" / kind / "abc").mkdir(parents=True)
+    assert json.loads(call("clean", "--trees", "--output", "json").stdout)["removed"] == [
+        "instances/local/abc", "instances/wheels/abc",
+    ]  # fmt: skip
+    assert not (home / "instances" / "local" / "abc").exists()
+
+
 def test_find_run_when_the_beginning_is_unique_finds_it(home: Path) -> None:
     first = write_run(home, "20260101-aa")
     second = write_run(home, "20260102-bb")

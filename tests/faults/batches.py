@@ -15,7 +15,8 @@ from pathlib import Path
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
 from ostro.benchmarks.engine import ThreadEngine
-from ostro.benchmarks.harness import EvalRequest, evaluate
+from ostro.benchmarks.eval_request import EvalRequest
+from ostro.benchmarks.harness import evaluate
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.orders import WorkOrder
 from ostro.benchmarks.results import GradeReport, InstanceResult
