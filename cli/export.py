@@ -35,7 +35,7 @@ def command(run: str, target: str, out: Path | None, name: str | None) -> int:
     """
     from ostro.agent.errors import UsageError
     from ostro.agent.record.export import FORMATS as KNOWN
-    from ostro.agent.record.export import read_recording
+    from ostro.agent.record.steps import read_recording
 
     chosen = next(form for known, form in KNOWN.items() if known == target)
     named = _named_logs(run)

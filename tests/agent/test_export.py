@@ -10,7 +10,8 @@ import pytest
 
 from ostro.agent.errors import UsageError
 from ostro.agent.record.events import Compacted, Ended, Event, Forked, Nudged, Observed, Planned, RunStarted
-from ostro.agent.record.export import FORMATS, FormatName, read_recording
+from ostro.agent.record.export import FORMATS, FormatName
+from ostro.agent.record.steps import read_recording
 from ostro.agent.record.trajectory import TrajectoryWriter, read_events
 from tests.corpus import LOG, NAMES, TRAJECTORIES
 
