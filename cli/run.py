@@ -104,7 +104,7 @@ def show(report: RunReport, output: str, *, repository: Path | None = None) -> i
         repository: where the branch is, when that is not the current folder.
     """
     from ostro.cli.errors import complain, line_of
-    from ostro.cli.render import summary
+    from ostro.cli.summary import summary
     from ostro.cli.terminal import wants_color
 
     if output == "json":

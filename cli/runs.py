@@ -33,8 +33,8 @@ def command(run: str | None, limit: int, output: str) -> int:
 
 def _show(home: Path, name: str, output: str) -> int:
     from ostro.agent.errors import UsageError
-    from ostro.cli.render import summary
     from ostro.cli.store import find_run, read_run
+    from ostro.cli.summary import summary
     from ostro.cli.terminal import wants_color
 
     kept = read_run(find_run(home, name))

@@ -6,23 +6,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ostro.agent.record.events import Event, Observed
-from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.agent.record.events import Observed
 from tests.driving import git
-from tests.faults.dying import Death, Nursery, nursery
+from tests.faults.dying import Death
 from tests.faults.matrix import whole_matrix
 from tests.faults.surviving import (
-    busy_turns,
+    Stage,
     check_whole,
     digest,
     left_behind,
     new_life,
     resumptions,
+    staged,
 )
 from tests.worlds import missing
 
@@ -32,26 +31,11 @@ SAMPLE = 7
 pytestmark = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """The undisturbed run that the others are compared with."""
-
-    nursery: Nursery
-    endpoint: ScriptedEndpoint
-    folder: Path
-    flags: tuple[str, ...]
-    digest: str
-    files: tuple[str, ...]
-    events: list[Event]
-
-
 @pytest.fixture
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     flags = ("--sandbox", "local", "--setup", "true", "--test", str(getattr(request, "param", "")))
-    with ScriptedEndpoint(busy_turns(STEPS)) as endpoint, nursery(os.environ) as started:
-        life = new_life(started, endpoint, tmp_path, flags, run="undisturbed")
-        report = life.finish()
-        yield Stage(started, endpoint, tmp_path, flags, digest(report), report.files_changed, life.events())
+    with staged(tmp_path, STEPS, flags) as made:
+        yield made
 
 
 def survive(stage: Stage, death: Death) -> None:
