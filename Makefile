@@ -1,5 +1,5 @@
 # Every target sets itself up: a virtual environment in .venv, filled from the package index.
-.PHONY: help demo demo-live test test-all faults lint format types docs clean
+.PHONY: help demo demo-live test test-all faults lint format types types-mypy types-pyright docs clean
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
@@ -18,11 +18,11 @@ demo-live: ## The same with the configured endpoint, after a probe
 
 test: ## The core tests, at most six minutes
 	@.ci/setup test
-	@.ci/halves -q -m 'not slow' $(ARGS)
+	@$(PYTHON) .ci/parts.py -q -m 'not slow' $(ARGS)
 
 test-all: ## Everything, at most fifteen minutes
 	@.ci/setup dev
-	@.ci/halves -q $(ARGS)
+	@$(PYTHON) .ci/parts.py -q $(ARGS)
 
 faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
@@ -40,10 +40,15 @@ format: ## Rewrite the code as ruff wants it
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-types: ## mypy strict and pyright strict
+types: ## mypy strict and pyright strict, side by side
 	@.ci/setup dev
+	@$(MAKE) --no-print-directory -j2 --output-sync types-mypy types-pyright
+
+types-mypy:
 	@$(PYTHON) -m mypy -p ostro.agent -p ostro.benchmarks -p ostro.cli -p ostro.forge -p ostro.prompts -p ostro.sandbox -p ostro.tools
 	@$(PYTHON) -m mypy tests
+
+types-pyright:
 	@$(PYTHON) -m pyright --pythonpath $(PYTHON) agent benchmarks cli forge prompts sandbox tools
 
 docs: ## Write the reference pages from the code

@@ -88,9 +88,11 @@ def assemble(
         log=log,
         budget=budget,
         checkpoints=Checkpoints(sandbox, log, mask=prepared.redact.mask),
+        title=prepared.task.title,
         turn=state.turn,
         open=_open_turn(state, toolset),
         silent=state.silent,
+        asked=state.asked,
         repairs=dict(state.repairs),
     )
     prepared.retries.listener = lambda retry: log.write(

@@ -148,7 +148,8 @@ def _typing_errors(environ: Mapping[str, str]) -> list[str]:
 def _refusal(key: str, value: object, below: Settings) -> str:
     """Say why a repository may not set `key` to `value`; "" when it may."""
     if key not in Settings.model_fields:
-        return "there is no such setting"
+        near = get_close_matches(key, Settings.model_fields, n=1)
+        return "there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
     if key not in REPOSITORY_KEYS:
         return "a repository may not set it; use the environment, a flag or your own configuration file"
     limit = getattr(below, key)

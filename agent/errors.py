@@ -119,6 +119,7 @@ ForgeErrorKind = Literal[
     "auth",  # 401: no token, a wrong or an expired one
     "forbidden",  # 403: the token may not do this
     "missing",  # 404, 410: it does not exist, or the token may not see it
+    "moved",  # 301, 302, 307, 308: it is elsewhere by now
     "conflict",  # 409
     "invalid",  # 400, 422: our request is refused
     "rate",  # a rate limit that does not end soon

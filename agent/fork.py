@@ -20,7 +20,7 @@ from ostro.agent.assembly import config_of, sampling_of
 from ostro.agent.config import Settings
 from ostro.agent.errors import UsageError
 from ostro.agent.history import Message, UserMessage
-from ostro.agent.model.catalogue import resolve
+from ostro.agent.model.catalogue import find_endpoint, load_catalogue, resolve, user_files
 from ostro.agent.model.profile import Target
 from ostro.agent.outcome import RunReport
 from ostro.agent.preparation import RunFolder, open_folder
@@ -103,6 +103,7 @@ def fork(request: ForkRequest, listener: Listener | None, say: Callable[[str], N
     folder = open_folder(settings.home, request.out)
     try:
         _write(parent, folder, settings, events)
+        folder.list_below(settings.home)
         return resume(folder.path, {}, listener, say)
     except BaseException:
         if not (folder.path / LOG).is_file() or not _has_begun(folder.path / LOG):
@@ -130,18 +131,28 @@ def read_parent(folder: Path) -> _Parent:
 def changed_settings(parent: _Parent, changes: Mapping[str, Any]) -> Settings:
     """Return the other run's settings with the changes.
 
-    Sampling stays what it was for that attempt; the price of another model is the catalogue's, unless it is given.
+    Sampling stays what it was for that attempt; the price of another model, or at another endpoint, is the
+    catalogue's, unless it is given.
 
     Raises:
         UsageError: a value cannot be used.
     """
     sampling = parent.started.sampling
     values: dict[str, Any] = {key: sampling[key] for key in ("temperature", "seed") if key in sampling}
-    if changes.keys() & {"model", "endpoint"}:
-        values["price"] = None
     before = effective(parent.stored, {1: parent.state}, {})
+    if _asks_another(parent.started, before, changes):
+        values["price"] = None
     stored = parent.stored.model_copy(update={"settings": before.model_dump(mode="json")})
     return stored.configuration(**{**values, **changes, "attempts": 1})
+
+
+def _asks_another(started: RunStarted, before: Settings, changes: Mapping[str, Any]) -> bool:
+    """Whether the changes name another model or endpoint than the run had, by whatever name."""
+    endpoint = changes.get("endpoint", before.endpoint)
+    return changes.get("model", before.model) not in (before.model, started.model) or (
+        endpoint != before.endpoint
+        and find_endpoint(endpoint, load_catalogue(user_files(os.environ))).base_url != started.base_url
+    )
 
 
 def forked_events(parent: _Parent, request: ForkRequest, settings: Settings, target: Target) -> list[Event]:

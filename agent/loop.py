@@ -12,11 +12,14 @@ from ostro.agent.acting import Actor
 from ostro.agent.asking import MAX_LOGGED_CHARS, NO_REPLY, Answers
 from ostro.agent.budget import Budget
 from ostro.agent.checkpoints import Checkpoints
+from ostro.agent.fresh_look import LOOKED, fresh_look
 from ostro.agent.history import AssistantMessage, History, UserMessage
 from ostro.agent.intake import BoundCall, Intake, take_in
 from ostro.agent.outcome import Ending, Outcome
 from ostro.agent.record.events import Limited, Nudged
+from ostro.agent.record.reconstruct import KEPT_MESSAGES
 from ostro.agent.record.trajectory import TrajectoryWriter
+from ostro.agent.recovery import with_path
 from ostro.agent.reminders import no_call_nudge
 from ostro.tools.protocol import Observation, ToolContext
 from ostro.tools.registry import Toolset
@@ -46,7 +49,9 @@ class Agent:
         asker: makes room in the history, asks the model, books the cost.
         actor: runs one call.
         checkpoints: saves the workspace on the host after a turn that may have changed it.
+        title: of the task, one line.
         open: the turn in which an earlier process ended.
+        asked: path of the file that the last correction asked for; "" where it asked for none.
         repairs: how often each stage of the intake mended or refused a call.
     """
 
@@ -58,9 +63,11 @@ class Agent:
     log: TrajectoryWriter
     budget: Budget
     checkpoints: Checkpoints
+    title: str
     turn: int = 0
     open: Turn | None = None
     silent: int = 0
+    asked: str = ""
     repairs: dict[str, int] = field(default_factory=dict[str, int])
 
     def run(self) -> Outcome:
@@ -77,7 +84,9 @@ class Agent:
 
     def plan(self) -> Turn:
         """Ask the model for the next turn, bind its calls, and keep the canonical form of both."""
-        reply = self.asker.ask(self.turn, must_call=self.silent == MAX_SILENT_REPLIES - 1)
+        reply = self.asker.ask(self.turn, must_call=self.silent == MAX_SILENT_REPLIES - 1 and not self.asked)
+        if self.asked:
+            reply, self.asked = reply.model_copy(update={"text": with_path(reply.text, self.asked)}), ""
         plan = take_in(reply, self.turn, self.toolset)
         for stage in plan.repairs:
             self.repairs[stage] = self.repairs.get(stage, 0) + 1
@@ -118,12 +127,15 @@ class Agent:
         self.silent += 1
         if self.silent >= MAX_SILENT_REPLIES:
             return Outcome(ending=Ending.NO_ACTION, reason=f"{self.silent} replies in a row without a tool call")
-        text = no_call_nudge(
-            names=self.toolset.names,
-            remaining=MAX_SILENT_REPLIES - self.silent - 1,
-            cut_at=self.asker.cut_at,
-            seen=self.tools.state.seen,
-        )
-        self.log.write(Nudged(turn=self.turn, kind="no_call", text=text, into="message"))
+        text = self._correction(remaining=MAX_SILENT_REPLIES - self.silent - 1)
+        self.log.write(Nudged(turn=self.turn, kind="no_call", text=text, into="message", asks_for=self.asked))
         self.history.append(UserMessage(text=text))
         return None
+
+    def _correction(self, *, remaining: int) -> str:
+        if not remaining and (look := fresh_look(self.tools, self.title)):
+            self.history.condense(KEPT_MESSAGES, (LOOKED,))
+            self.asked = look.path
+            return look.text
+        seen = self.tools.state.seen
+        return no_call_nudge(names=self.toolset.names, remaining=remaining, cut_at=self.asker.cut_at, seen=seen)

@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,15 @@ class RunFolder:
             return
         (self.path / REQUEST_FILE).unlink(missing_ok=True)
         self.discard_base()
+
+    def list_below(self, home: Path) -> None:
+        """Let `ostro runs` find it by a link where it lies elsewhere; what cannot be listed is a run all the same."""
+        place = home / "runs" / self.run_id
+        if self.path.parent.absolute() == place.parent.absolute():
+            return
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(self.path, target_is_directory=True)
 
     def discard_base(self) -> None:
         """Remove the copy of the base commit, also one that was cut off in the making."""

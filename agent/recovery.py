@@ -191,6 +191,15 @@ def _file_block(text: str, names: Sequence[str]) -> list[tuple[int, int, RawCall
     return [(match.start(), match.end(), call)]
 
 
+def with_path(text: str, path: str) -> str:
+    """Put the path above the only block of an answer to a question for that file, where the model left it out."""
+    blocks = list(_BLOCK.finditer(text))
+    if len(blocks) != 1 or path in text[: blocks[0].start("body") + len(path) + 1]:
+        return text
+    start = blocks[0].start()
+    return text if blocks[0]["info"].lower() in _SHELL_INFO else f"{text[:start]}{path}\n{text[start:]}"
+
+
 _NUMBERED = re.compile(r" *(\d+)\t(.*)")
 
 

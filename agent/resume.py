@@ -74,7 +74,7 @@ def resume(
                 earlier=states,
                 purse=purse,
             )
-        prepared.goes_on, prepared.limits = goes_on, dict(limits)
+        prepared.goes_on, prepared.limits = goes_on, settings.model_dump(mode="json", include=set(limits))
         request = RunRequest(
             repository=stored.repository,
             task=stored.task,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ostro.agent.attempt import OWN_PATCH_FILE, AttemptResult, outcome_of_error
 from ostro.agent.attempts import run_attempts
@@ -21,7 +22,7 @@ from ostro.agent.checkpoints import PATCH_FILE
 from ostro.agent.config import Settings
 from ostro.agent.errors import Interrupted, OstroError, StorageError
 from ostro.agent.interruption import interruptible, kept_back
-from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch
+from ostro.agent.outcome import Ending, ErrorReport, Outcome, RunReport, TestedPatch, TestRun
 from ostro.agent.preparation import Prepared, open_folder, prepare
 from ostro.agent.publication import Published, publish
 from ostro.agent.record import events
@@ -91,6 +92,8 @@ def run(request: RunRequest, listener: Listener | None = None, say: Callable[[st
         except BaseException:
             folder.discard()
             raise
+        if request.deliver == "branch":
+            folder.list_below(request.settings.home)
         return finish(request, prepared, listener, started)
 
 
@@ -226,10 +229,11 @@ class _Run:
         if after is None:
             after = run_tests(self._prepared.open_sandbox, tests.command, patch, label="patched")
             after = redacted(after, self._prepared.redact)
-            self._log(best, events.Tested(phase="after", command=tests.command, result=after))
         before = redacted(base_tests.result(), self._prepared.redact)
-        if "before" not in best.tested:
-            self._log(best, events.Tested(phase="before", command=tests.command, result=before))
+        results: dict[Literal["before", "after"], TestRun] = {"before": before, "after": after}
+        for phase, result in results.items():
+            if phase not in best.tested:
+                self._log(best, events.Tested(phase=phase, command=tests.command, result=result))
         return tests.model_copy(update={"before": before, "after": after, "verified": after.status == "green"})
 
     def _log(self, best: AttemptResult, event: events.Event) -> None:

@@ -7,7 +7,8 @@ the standard library's, everything else is counting.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
@@ -94,8 +95,8 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     Twice the smaller binomial tail, at most 1 (the "exact conditional test" of Fagerland, Lydersen and Laake 2013).
     """
     flips = gained + lost
-    tail = sum(math.comb(flips, count) for count in range(min(gained, lost) + 1))
-    return min(1.0, float(2 * tail / 2**flips))
+    *_, (_, value) = _exact_values(flips, min(gained, lost))
+    return value
 
 
 def paired_difference(gained: float, lost: float, pairs: int, confidence: float = CONFIDENCE) -> Interval:
@@ -117,10 +118,9 @@ def smallest_significant(flips: int, alpha: float = ALPHA) -> int | None:
 
     None: no split of that few flips is; at the usual 5 % it takes six, all in one direction.
     """
-    for lost in range(flips // 2, -1, -1):
-        if mcnemar_exact(flips - lost, lost) <= alpha:
-            return flips - 2 * lost
-    return None
+    significant = takewhile(lambda found: found[1] <= alpha, _exact_values(flips, flips // 2))
+    lost = max((lost for lost, _ in significant), default=None)
+    return None if lost is None else flips - 2 * lost
 
 
 def smallest_detectable(flips: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
@@ -182,6 +182,15 @@ def _z(confidence: float) -> float:
 def _check(samples: int, resolved: int, k: int) -> None:
     if not 1 <= k <= samples or not 0 <= resolved <= samples:
         raise ValueError(f"{resolved} of {samples} samples resolved, k = {k}")
+
+
+def _exact_values(flips: int, most: int) -> Iterator[tuple[int, float]]:
+    """Yield McNemar's exact two-sided value for 0, 1 ... `most` flips the rarer way; it grows."""
+    ways, tail = 1, 0
+    for lost in range(most + 1):
+        tail += ways
+        yield lost, min(1.0, 2 * tail / 2**flips)
+        ways = ways * (flips - lost) // (lost + 1)
 
 
 def _upper_tail(trials: int, at_least: int, chance: float) -> float:

@@ -56,7 +56,11 @@ class Item:
 @click.option("--dry-run", is_flag=True, help="Say what would go, remove nothing.")
 @output_option
 def command(older_than: float, everything: bool, dry_run: bool, output: str, **kinds: bool) -> int:
-    """Show what is kept on the disk, and remove the kinds that are named. A run that works is never removed."""
+    """Show what is kept on the disk, and remove the kinds that are named.
+
+    A run that works is never removed; the folder of a run that was given with --out stays, the run is only listed no
+    more.
+    """
     from ostro.agent.config_sources import load
 
     home = load().settings.home
@@ -128,15 +132,18 @@ def tree_bytes(path: Path) -> int:
 
 
 def _runs(home: Path) -> list[Item]:
-    from ostro.cli.store import is_working, own_runs
+    from ostro.cli.store import is_working, list_runs, runs_folder
 
-    return [_folder(run, run.name) for run in own_runs(home) if not is_working(run)]
+    own = [_folder(run, run.name) for run in list_runs(home) if not run.is_symlink() and not is_working(run)]
+    links = [path for path in sorted(runs_folder(home).glob("*")) if path.is_symlink() and not is_working(path)]
+    return own + [Item(f"{path.name} (its folder stays)", 0, path.lstat().st_mtime, path.unlink) for path in links]
 
 
 def _checkpoints(home: Path) -> list[Item]:
-    from ostro.cli.store import is_working, logs_of, own_runs
+    from ostro.cli.store import is_working, list_runs, logs_of
 
-    folders = [log.parent / "checkpoints" for run in own_runs(home) if not is_working(run) for log in logs_of(run)]
+    own = [run for run in list_runs(home) if not run.is_symlink() and not is_working(run)]
+    folders = [log.parent / "checkpoints" for run in own for log in logs_of(run)]
     return [_folder(path, f"{path.parent.name}/{path.name}") for path in folders if path.is_dir()]
 
 

@@ -54,19 +54,17 @@ def command(  # one argument an option
     from ostro.agent.request import read_request
     from ostro.cli.render import Progress
     from ostro.cli.run import show
-    from ostro.cli.store import find_run, remember
+    from ostro.cli.store import find_run
 
     message = message_at if message_file is None else _text(message_file)
-    home = load().settings.home
     request = ForkRequest(
-        folder=find_run(home, run),
+        folder=find_run(load().settings.home, run),
         at=at,
         settings={name: value for name, value in settings_flags(values).items() if value is not None},
         message=message,
         system_prompt=None if system_prompt is None else _text(system_prompt),
         out=out,
     )
-    remember(home, out)
     with Progress(sys.stderr) as progress:
         report = fork(request, progress, progress.say)
     repository = read_request(Path(report.run)).repository.resolve()

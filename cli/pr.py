@@ -11,19 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ostro.agent.errors import UsageError
 from ostro.cli.options import examples, output_option, print_json, settings_flags, settings_options
+from ostro.cli.pr_failure import annotated, told_on
 
 if TYPE_CHECKING:
+    from ostro.forge.decide import Assignment
     from ostro.forge.evidence import Evidence
-    from ostro.forge.job import Assignment, Job
+    from ostro.forge.job import Job
     from ostro.forge.protocol import Forge
     from ostro.forge.publish import Publication
 
 DEFAULT_OUT = "ostro-out"
+TOKENS = {
+    "github": "Set GITHUB_TOKEN to one that can do what docs/ci.md lists.",
+    "gitea": "Set GITHUB_TOKEN to one of an administrator of the repository.",
+    "gitlab": "Set OSTRO_FORGE_TOKEN; docs/ci/gitlab.yml takes it from OSTRO_READ_TOKEN and OSTRO_WRITE_TOKEN.",
+}
+"""Forge -> the mend where there is no token."""
 
 _out_option = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(DEFAULT_OUT), show_default=True,
-    help="Folder of patch, evidence.json and trajectory.jsonl.",
+    help="Folder of patch, evidence.json, junit.xml, findings.sarif and trajectory.jsonl.",
 )  # fmt: skip
 _repository_option = click.option(
     "--repository", metavar="OWNER/NAME", default="", help="On the forge; GITHUB_REPOSITORY by default."
@@ -61,7 +70,7 @@ def command(repository: str, issue: int | None, label: str, out: Path, output: s
         assignment = _assigned(job, forge, output)
         if assignment is None:
             return 0
-        with _told_on(job, forge, assignment.issue.number):
+        with told_on(job, forge, assignment.issue.number):
             _solved(job, forge, assignment, out, settings_flags(values), shown=True)
         return _published(job, forge, out, output)
 
@@ -85,7 +94,8 @@ def accept_command(repository: str, issue: int | None, label: str, output: str) 
         if assignment.order.command != "stop":
             ensure_note(forge, number, progress_text(number, assignment, phase="accepted", run_url=job.run_url))
         write_outputs(job.outputs, {"skipped": "false", "issue": str(number)})
-        _say({"skipped": False, "issue": number}, f"issue #{number}: accepted", output)
+        told = "to be stopped" if assignment.order.command == "stop" else "accepted"
+        _say({"skipped": False, "issue": number}, f"issue #{number}: {told}", output)
     return 0
 
 
@@ -98,7 +108,8 @@ def accept_command(repository: str, issue: int | None, label: str, output: str) 
 @output_option
 def solve_command(repository: str, issue: int | None, label: str, out: Path, output: str, **values: object) -> int:
     """The first job: a token that reads, the model, and the sandbox. Writes patch and evidence, changes nothing."""
-    from ostro.forge.job_output import write_outputs
+    from ostro.forge.job_output import inert_log_line, write_outputs
+    from ostro.forge.reports import report_files
 
     with _forge(repository, issue, label) as (job, forge):
         assignment = _assigned(job, forge, output)
@@ -106,9 +117,19 @@ def solve_command(repository: str, issue: int | None, label: str, out: Path, out
             return 0
         evidence = _solved(job, forge, assignment, out, settings_flags(values), shown=False)
         told = {"skipped": "false", "issue": str(evidence.issue), "outcome": str(evidence.outcome)}
+        told |= report_files(out)
         write_outputs(job.outputs, told)
-        _say({**told, "evidence": str(out / "evidence.json")}, f"issue #{evidence.issue}: {evidence.outcome}", output)
+        line = f"issue #{evidence.issue}: {_outcome(evidence)}"
+        _say({**told, "evidence": str(out / "evidence.json")}, inert_log_line(line), output)
     return 0
+
+
+def _outcome(evidence: Evidence) -> str:
+    from ostro.forge.status import reason_of
+
+    if evidence.kind == "stop":
+        return "to be stopped"
+    return str(evidence.outcome) if evidence.solved else f"{evidence.outcome}: {reason_of(evidence)}"
 
 
 @command.command("publish")
@@ -120,19 +141,35 @@ def solve_command(repository: str, issue: int | None, label: str, out: Path, out
 def publish_command(repository: str, issue: int | None, label: str, out: Path, output: str) -> int:
     """The second job: a token that writes, no model. Checks evidence and patch, then opens or updates a draft.
 
-    With --issue, evidence that is not there is told on that issue.
+    Evidence that is not there is told on the issue, where --issue or the event names one.
     """
-    from ostro.agent.outcome import ErrorReport
     from ostro.forge.evidence import EVIDENCE_FILE
-    from ostro.forge.publish import report_failure
 
     with _forge(repository, issue, label) as (job, forge):
-        if issue is not None and not (out / EVIDENCE_FILE).exists():
-            said = "the job that solves ended without a result"
-            report_failure(job, forge, issue, ErrorReport(kind="no_evidence", message=said, mend="Its log says why."))
-            _say({"status": "none", "issue": issue}, f"issue #{issue}: {said}", output)
-            return 0
-        return _published(job, forge, out, output)
+        if (out / EVIDENCE_FILE).exists() or (job.issue is None and not job.event):
+            return _published(job, forge, out, output)
+        number = job.issue
+        if number is None:
+            assignment = _assigned(job, forge, output)
+            if assignment is None:
+                return 0
+            number = assignment.issue.number
+        said = _told_without_evidence(job, forge, number)
+        _say({"status": "none", "issue": number}, f"issue #{number}: {said}", output)
+        return 0
+
+
+def _told_without_evidence(job: Job, forge: Forge, issue: int) -> str:
+    """Say on the issue that the agent's job failed; not where it was stopped for a newer order, which says its own."""
+    from ostro.agent.outcome import ErrorReport
+    from ostro.forge.once import taken_over
+    from ostro.forge.publish import report_failure
+
+    if taken_over(forge, issue, job.run_url):
+        return "a newer order has taken over"
+    said = "the job that solves ended without a result"
+    report_failure(job, forge, issue, ErrorReport(kind="no_evidence", message=said, mend="Its log says why."))
+    return said
 
 
 @contextmanager
@@ -142,15 +179,20 @@ def _forge(repository: str, issue: int | None, label: str) -> Generator[tuple[Jo
     from ostro.forge.open import open_forge
 
     job = read_job(os.environ, repository=repository, issue=issue, label=label)
-    with open_forge(job) as forge:
-        yield job, forge
+    with annotated(job):
+        if not job.token:
+            raise UsageError("there is no token for the forge", mend=TOKENS[job.kind])
+        with open_forge(job) as forge:
+            yield job, forge
 
 
 def _assigned(job: Job, forge: Forge, output: str) -> Assignment | None:
+    from ostro.forge.decide import decide
     from ostro.forge.event import Skip
-    from ostro.forge.job import decide
     from ostro.forge.job_output import inert_log_line, write_outputs, write_summary
 
+    if not job.event and job.issue is not None:
+        forge.issue_state(job.issue)  # by hand, what is not there is a mistake, no event to pass over
     found = decide(job, forge)
     if not isinstance(found, Skip):
         return found
@@ -170,10 +212,17 @@ def _solved(
 
     with Progress(sys.stderr) as progress:
         listener = Commented(job, forge, assignment, also=progress) if shown else progress
-        out.mkdir(parents=True, exist_ok=True)
+        _make(out)
         if isinstance(listener, Commented):
             listener.say("accepted")
         return solve(job, forge, assignment, Solving(flags, out.absolute(), listener, progress.say))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be made: {error.strerror}", mend="Give another --out.") from error
 
 
 def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
@@ -181,42 +230,19 @@ def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
     from ostro.agent.record.redact import Redactor, secrets_of
     from ostro.forge.evidence import read_evidence
     from ostro.forge.publish import forge_policy, publish
+    from ostro.forge.reports import write_reports
 
     evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
-    with _told_on(job, forge, evidence.issue):
+    with told_on(job, forge, evidence.issue):
         publication = publish(job, forge, evidence, patch, policy)
-    _show(job, evidence, publication, output)
+    files = write_reports(out, evidence, publication.findings) if evidence.kind == "run" else {}
+    _show(job, evidence, publication, files, output)
     return 0
 
 
-@contextmanager
-def _told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
-    """Let an error be read on the issue too, not only in the log of a job."""
-    from ostro.agent.attempt import outcome_of_error
-    from ostro.agent.errors import Interrupted, OstroError
-    from ostro.forge.publish import report_failure
-    from ostro.sandbox.protocol import SandboxError
-
-    try:
-        yield
-    except Interrupted:
-        raise
-    except (OstroError, SandboxError) as error:
-        report = outcome_of_error(error).error
-        assert report is not None
-        report_failure(job, forge, issue, report)
-        raise
-
-
-def _show(job: Job, evidence: Evidence, publication: Publication, output: str) -> None:
-    from ostro.forge.job_output import (
-        MOST_ANNOTATIONS,
-        annotation,
-        inert_log_line,
-        write_outputs,
-        write_summary,
-    )
+def _show(job: Job, evidence: Evidence, publication: Publication, files: dict[str, str], output: str) -> None:
+    from ostro.forge.job_output import annotation_lines, inert_log_line, write_outputs, write_summary
 
     pull = publication.pull
     told = {
@@ -227,12 +253,16 @@ def _show(job: Job, evidence: Evidence, publication: Publication, output: str) -
         "commit": publication.commit,
         "pull-request": str(pull.number) if pull else "",
         "url": pull.url if pull else "",
+        **files,
     }
     write_outputs(job.outputs, told)
     write_summary(job.summary, publication.text)
     if job.outputs is not None and output == "text":
-        for notice in publication.notices[:MOST_ANNOTATIONS]:
-            click.echo(annotation("warning", notice, title="Ostro"))
+        for line in annotation_lines("warning", (*publication.notices, *evidence.warnings), title="Ostro"):
+            click.echo(line)
+    else:
+        for warning in evidence.warnings:
+            click.echo(inert_log_line(f"warning: {warning}"), err=True)
     _say(told, inert_log_line(publication.told), output)
 
 

@@ -43,11 +43,9 @@ def command(repo: str, issue: str | None, task: str | None, out: Path | None, ou
         raise click.UsageError("give either --issue or --task", click.get_current_context())
     from ostro.agent.session import RunRequest, run
     from ostro.cli.render import Progress
-    from ostro.cli.store import remember
 
     with Progress(sys.stderr) as progress:
         found, folder = configure(repo, settings_flags(values), progress)
-        remember(found.settings.home, out)
         source: TestSource = "flag" if found.origins["test"] == "--test" else "config"
         request = RunRequest(
             repository=folder,
@@ -106,7 +104,7 @@ def show(report: RunReport, output: str, *, repository: Path | None = None) -> i
         repository: where the branch is, when that is not the current folder.
     """
     from ostro.cli.errors import complain, line_of
-    from ostro.cli.render import summary
+    from ostro.cli.summary import summary
     from ostro.cli.terminal import wants_color
 
     if output == "json":

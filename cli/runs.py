@@ -21,7 +21,10 @@ from ostro.cli.options import examples, output_option, print_json
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to list.")
 @output_option
 def command(run: str | None, limit: int, output: str) -> int:
-    """List the runs, or show one: RUN is `last`, an id, the beginning of an id, or a run folder."""
+    """List the runs, or show one: RUN is `last`, an id, the beginning of an id, or a run folder.
+
+    Runs whose folder was given with --out are listed too; those of an evaluation are in its own folder.
+    """
     from ostro.agent.config_sources import load
 
     home = load().settings.home
@@ -30,8 +33,8 @@ def command(run: str | None, limit: int, output: str) -> int:
 
 def _show(home: Path, name: str, output: str) -> int:
     from ostro.agent.errors import UsageError
-    from ostro.cli.render import summary
     from ostro.cli.store import find_run, read_run
+    from ostro.cli.summary import summary
     from ostro.cli.terminal import wants_color
 
     kept = read_run(find_run(home, name))
@@ -55,7 +58,7 @@ def _list(home: Path, limit: int, output: str) -> int:
     if output == "json":
         rows = [
             {
-                "run": str(run.folder),
+                "run": str(run.folder.resolve()),
                 "title": run.title,
                 "outcome": run.state,
                 "started": run.started.ts if run.started else None,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,33 +51,16 @@ class KeptRun:
 
 
 def runs_folder(home: Path) -> Path:
-    """Return where runs lie that were not given an `--out`."""
+    """Return where runs lie, and links to those that were given an `--out`."""
     return home / "runs"
 
 
 def list_runs(home: Path) -> list[Path]:
-    """Return the run folders, newest first; those elsewhere that were made with `--out` are among them."""
+    """Return the run folders, newest first."""
     folder = runs_folder(home)
     if not folder.is_dir():
         return []
-    found = {path.resolve() if path.is_symlink() else path for path in folder.iterdir()}
-    return sorted(filter(is_run, found), key=_changed, reverse=True)
-
-
-def own_runs(home: Path) -> list[Path]:
-    """Return the run folders that lie in OSTRO_HOME itself, newest first: the others are the user's to remove."""
-    return [run for run in list_runs(home) if run.parent == runs_folder(home)]
-
-
-def remember(home: Path, out: Path | None) -> None:
-    """Leave a link to a run folder that lies elsewhere, so that lists and `last` find it; best effort."""
-    if out is None:
-        return
-    target = out.absolute()
-    name = f"{target.name}-{hashlib.sha256(str(target).encode()).hexdigest()[:8]}"
-    with contextlib.suppress(OSError):
-        runs_folder(home).mkdir(parents=True, exist_ok=True)
-        (runs_folder(home) / name).symlink_to(target)
+    return sorted(filter(is_run, folder.iterdir()), key=_changed, reverse=True)
 
 
 def _changed(folder: Path) -> float:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
 from ostro.agent.errors import ForgeError, ForgeErrorKind, IssueError
 from ostro.forge.fetch import Fetched, fetch
+from ostro.forge.misshapen import first_problem
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,8 +37,9 @@ _KINDS: dict[int, ForgeErrorKind] = {
 }  # fmt: skip
 _MENDS: dict[ForgeErrorKind, str] = {
     "auth": "Check the token: it is missing, wrong or expired.",
-    "forbidden": "Give the job the permissions that docs/ci.md lists.",
-    "missing": "Check the number, and that the token may see the repository.",
+    "forbidden": "Give the token the rights that docs/ci.md lists.",
+    "missing": "Check the name and the number, and that the token may see the repository.",
+    "moved": "Give the new name or address.",
     "lost": "Run the job again: nothing is made twice.",
     "rate": "Run the job again later.",
 }
@@ -112,16 +114,20 @@ class Api:
             raise self._misshapen(error) from error
 
     def _misshapen(self, error: ValidationError) -> ForgeError:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
         return ForgeError(
-            f"{self.host} answers in a shape that is not known: {where}: {first['msg']}",
+            f"{self.host} answers in a shape that is not known: {first_problem(error)}",
             kind="protocol",
             mend="Check the address of the API.",
         )
 
-    def send(self, method: str, path: str, body: JsonValue = None) -> Fetched:
+    def send(self, method: str, path: str, body: JsonValue = None, *, repeatable: bool = False) -> Fetched:
         """Send one request, again where that can do no harm, and return its answer of 2xx.
+
+        Args:
+            method: of HTTP.
+            path: below the root of the API.
+            body: is sent as JSON.
+            repeatable: a POST that changes nothing more when it is carried out twice.
 
         Raises:
             ForgeError: refused, limited for longer than `MAX_WAIT_S`, or unanswered.
@@ -138,7 +144,7 @@ class Api:
                     raise self._error("rate", method, path, f"its rate limit ends in {pause / 60:.0f} min", answer)
             elif answer is not None and answer.status < 500:
                 raise self._refusal(method, path, answer)
-            elif method not in _REPEATABLE:
+            elif not repeatable and method not in _REPEATABLE:
                 raise self._error("lost", method, path, trouble, answer)
             if attempt < TRIES:
                 waited += pause
@@ -166,9 +172,7 @@ class Api:
         except IssueError as error:
             return None, str(error)
         if answer.location:
-            raise self._error(
-                "protocol", method, path, "it redirects, as after a renaming: give the new name or address", answer
-            )
+            raise self._error("moved", method, path, "it redirects, as after a renaming", answer)
         return answer, f"status {answer.status}"
 
     def _refusal(self, method: str, path: str, answer: Fetched) -> ForgeError:

@@ -6,6 +6,7 @@ from ostro.agent.outcome import TestedPatch, TestRun
 from ostro.forge.evidence import Evidence
 from ostro.forge.marker import Marker
 from ostro.forge.published_text import code, code_block, one_line, paragraph, plain
+from ostro.forge.status import dollars
 
 TITLE_CHARS = 100
 BODY_CHARS = 60_000
@@ -14,6 +15,8 @@ _FOOTER = (
     "_Draft by Ostro. Comment `/ostro fix` with your wishes, `/ostro retry` or `/ostro stop`; commits of yours on the "
     "branch are never overwritten._"
 )
+COST_SOURCES = {"reported": "as reported", "catalogue": "by the catalogue", "flag": "by the price that was set"}
+PYTEST_NO_TESTS = 5
 SHOWN_FILES = 50
 TEST_LINES = 2_000
 
@@ -119,6 +122,8 @@ def _limits(evidence: Evidence, notices: tuple[str, ...]) -> list[str]:
     if not evidence.green:
         lines.append("The tests do not vouch for this change: look closely." if evidence.tests.command else
                      "No test vouches for this change: look closely.")  # fmt: skip
+        if "pytest" in evidence.tests.command and evidence.tests.after.exit_code == PYTEST_NO_TESTS:
+            lines.append("pytest found no test to run (its exit code 5).")
     elif evidence.tests.before.status == "green":
         lines.append(
             "The tests passed before the patch as well: they show that nothing broke, not that the issue is fixed."
@@ -138,12 +143,17 @@ def _facts(evidence: Evidence) -> str:
     tokens = evidence.tokens
     facts = [
         f"{code(evidence.model or 'unknown model')}, {evidence.steps} steps, {evidence.seconds:.0f} s",
-        f"${evidence.cost_usd:.4f} ({evidence.cost_source})",
-        f"{tokens.input} tokens in ({tokens.cached} cached), {tokens.output} out",
-        f"run {code(evidence.run_id or 'none')}, asked for by {code(evidence.actor)} ({evidence.trigger})",
+        f"{dollars(evidence.cost_usd)} {COST_SOURCES.get(evidence.cost_source, evidence.cost_source)}",
+        f"{tokens.input:,} tokens in ({tokens.cached:,} cached), {tokens.output:,} out",
+        f"run {code(evidence.run_id or 'none')}, asked for by {code(evidence.actor)} ({_trigger(evidence.trigger)})",
     ]
     log = f"; [log and trajectory]({evidence.run_url})" if evidence.run_url.startswith("https://") else ""
     return "; ".join(facts) + log + "."
+
+
+def _trigger(told: str) -> str:
+    """Return `label` for `label: fix`, which every label asks for, and `comment, retry` for another command."""
+    return told.removesuffix(": fix").replace(": ", ", ")
 
 
 def _tail(evidence: Evidence) -> list[str]:

@@ -1,6 +1,6 @@
 """What an event of the forge asks for: an order for one issue, or nothing.
 
-job.decide -> read_event. An event says only what somebody did; whether that person may is asked of the API, and every
+decide.py -> read_event. An event says only what somebody did; whether that person may is asked of the API, and every
 text of it is data. Shapes: docs.github.com, webhook events and payloads.
 """
 
@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ostro.agent.errors import UsageError
+from ostro.forge.misshapen import first_problem
 
 Command = Literal["fix", "retry", "stop"]
 Trigger = Literal["label", "comment", "review", "checks", "dispatch", "schedule"]
@@ -38,6 +39,7 @@ class Order:
         pull: the pull request that was commented on, or whose checks failed.
         wishes: what the comment says behind the command, untrusted.
         failed_commit: the commit whose checks failed.
+        note: id of the comment that asks, where the event has to be checked against it; else 0.
     """
 
     trigger: Trigger
@@ -49,6 +51,7 @@ class Order:
     wishes: str = ""
     branch: str = ""
     failed_commit: str = ""
+    note: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,9 +152,7 @@ def read_event(name: str, payload: bytes, *, label: str) -> Order | Skip:
 
 def unreadable(name: str, error: ValidationError) -> UsageError:
     """Return what is to be said of a payload that is no event."""
-    first = error.errors(include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return UsageError(f"the event {name} cannot be read: {where}: {first['msg']}")
+    return UsageError(f"the event {name} cannot be read: {first_problem(error)}")
 
 
 def parse_command(text: str) -> tuple[Command, str] | None:

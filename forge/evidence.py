@@ -14,18 +14,22 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ostro.agent.errors import StorageError, UsageError
+from ostro.agent.model.reply import CostSource
 from ostro.agent.outcome import Ending, ErrorReport, NoticedAttempt, TestedPatch, Tokens
 from ostro.agent.record.files import write_whole
+from ostro.forge.misshapen import first_problem
 from ostro.sandbox.protocol import MAX_PATCH_BYTES
 
 EVIDENCE_FILE = "evidence.json"
 PATCH_NAME = "patch"
-MAX_EVIDENCE_BYTES = 1024 * 1024
+TRAJECTORY_FILE = "trajectory.jsonl"
+MAX_EVIDENCE_BYTES = 4 * 1024 * 1024
 
 # pydantic's expressions are Rust's: `$` is the very end of the text.
 Line = Annotated[str, StringConstraints(max_length=500)]
 Commit = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")]
 BranchName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f~^:?*\[\\-][^\x00-\x20\x7f~^:?*\[\\]{0,199}$")]
+Address = Annotated[str, StringConstraints(pattern=r"^(?:https?://[A-Za-z0-9._~:/@%=&?#+-]{1,480})?$")]
 Login = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{0,100}(?:\[bot\])?$")]
 
 
@@ -67,7 +71,7 @@ class Evidence(_Frozen):
     repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+$", max_length=300)]
     issue: int = Field(ge=1, le=10**18)
     order: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-    trigger: Line
+    trigger: Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}: [a-z]{1,20}$")]
     actor: Login
     actor_id: int = Field(default=0, ge=0)
     rounds: int = Field(default=0, ge=0, le=100)
@@ -88,12 +92,12 @@ class Evidence(_Frozen):
     files_changed: tuple[str, ...] = Field(default=(), max_length=5000)
     patch_sha256: Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{64})?$")] = ""
     cost_usd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    cost_source: Line = "catalogue"
+    cost_source: CostSource = "catalogue"
     tokens: Tokens = Tokens()
     steps: int = Field(default=0, ge=0)
     seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     sandbox: Line = ""
-    run_url: Line = ""
+    run_url: Address = ""
     finished_at: int = Field(ge=0)
     tail: tuple[Line, ...] = Field(default=(), max_length=40)
 
@@ -131,10 +135,8 @@ def read_evidence(folder: Path) -> tuple[Evidence, bytes]:
     try:
         evidence = Evidence.model_validate_json(raw)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"{folder / EVIDENCE_FILE} is not what `ostro pr solve` writes: {where}: {first['msg']}",
+            f"{folder / EVIDENCE_FILE} is not what `ostro pr solve` writes: {first_problem(error)}",
             kind="evidence",
             mend="Use the same version of Ostro in both jobs; nothing was published.",
         ) from error

@@ -6,62 +6,48 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from ostro.forge.api import Api
 from ostro.forge.event import JOB_USERS
 from ostro.forge.github import checked_api
 from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
+from ostro.forge.github_wire import Wire, WireComment, WireUser
 from ostro.forge.marker import read_marker
 from ostro.forge.protocol import FailedCheck, Issue, IssueRef, Note, Pull
-from ostro.forge.writers import comments_of_writers
+from ostro.forge.writers import issue_of_writers
 
 DRAFT = "WIP: "
 """Gitea's default prefix of a draft, and Forgejo's."""
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _User(_Wire):
-    login: str = ""
-
-
-class _Issue(_Wire):
+class _Issue(Wire):
     number: int
     title: str
     body: str | None = None
     html_url: str = ""
-    user: _User = _User()
+    user: WireUser = WireUser()
 
 
-class _Comment(_Wire):
-    id: int
-    body: str | None = None
-    user: _User | None = None
-    html_url: str = ""
-
-
-class _Label(_Wire):
+class _Label(Wire):
     id: int = 0
     name: str = ""
 
 
-class _TimelineEntry(_Wire):
+class _TimelineEntry(Wire):
     type: str = ""
     body: str = ""
     label: _Label | None = None
-    user: _User | None = None
+    user: WireUser | None = None
 
 
-class _Status(_Wire):
+class _Status(Wire):
     context: str = ""
     status: str = ""
     description: str | None = None
 
 
-class _Labels(_Wire):
+class _Labels(Wire):
     labels: list[_Label] = Field(default_factory=list[_Label])
 
 
@@ -85,21 +71,13 @@ class GiteaRepository(GitHubRepository):
 
     def noreply(self, login: str, user_id: int) -> str:  # noqa: ARG002  # GitHub needs it
         """Return the address that Gitea knows somebody by without telling their own."""
-        return f"{login}@noreply.{self.host}"
+        return f"{login}@noreply.{self.host.partition(':')[0]}"
 
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
-        comments, told = comments_of_writers(self, ref.number)
-        return Issue(
-            title=found.title,
-            body=found.body or "",
-            source=ref.url,
-            url=found.html_url or ref.url,
-            number=found.number,
-            author=found.user.login,
-            comments=comments,
-            warnings=told,
+        return issue_of_writers(
+            self, ref, title=found.title, body=found.body, author=found.user.login, url=found.html_url
         )
 
     def who_labelled(self, number: int, label: str) -> str:
@@ -122,17 +100,7 @@ class GiteaRepository(GitHubRepository):
 
     def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:  # noqa: ARG002  # one row of numbers
         """Return the comments, oldest first."""
-        return tuple(map(self._note, self.api.read_list(_Comment, f"{self.root}/issues/{number}/comments")))
-
-    def create_note(self, number: int, body: str) -> Note:
-        """Comment."""
-        answer = self.api.send("POST", f"{self.root}/issues/{number}/comments", {"body": body})
-        return self._note(self.api.shaped(_Comment, answer))
-
-    def update_note(self, number: int, note: int, body: str) -> Note:  # noqa: ARG002  # GitLab needs it
-        """Change a comment."""
-        answer = self.api.send("PATCH", f"{self.root}/issues/comments/{note}", {"body": body})
-        return self._note(self.api.shaped(_Comment, answer))
+        return tuple(map(self.noted, self.api.read_list(WireComment, f"{self.root}/issues/{number}/comments")))
 
     def add_label(self, number: int, label: str) -> None:
         """Add a label, which is made first where there is none: Gitea makes none by itself."""
@@ -141,7 +109,7 @@ class GiteaRepository(GitHubRepository):
         if found is None:
             made = self.api.send("POST", f"{self.root}/labels", {"name": label, "color": "#5319e7"})
             found = self.api.shaped(_Label, made)
-        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [found.id]})
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [found.id]}, repeatable=True)
 
     def remove_label(self, number: int, label: str) -> None:
         """Take a label off, by its number."""
@@ -158,7 +126,8 @@ class GiteaRepository(GitHubRepository):
             if entry.status in ("failure", "error")
         )
 
-    def _note(self, found: _Comment) -> Note:
-        author, body = (found.user or _User()).login, found.body or ""
+    def noted(self, found: WireComment) -> Note:
+        """Return a comment; who may write is asked, for a comment does not tell it."""
+        author, body = (found.user or WireUser()).login, found.body or ""
         trusted = read_marker(body) is not None and (author in JOB_USERS or self.may_write(author))
         return Note(found.id, author, trusted, body, found.html_url)

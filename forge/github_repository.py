@@ -7,14 +7,24 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from ostro.agent.errors import ForgeError
 from ostro.forge.api import Api
 from ostro.forge.fetch import Fetched
 from ostro.forge.github import API_VERSION, PAGE, PUBLIC_API, GitHub, checked_api
+from ostro.forge.github_wire import (
+    WireChecks,
+    WireComment,
+    WireEvent,
+    WireIssue,
+    WirePermission,
+    WirePull,
+    WireRepository,
+    noted,
+    seen,
+)
 from ostro.forge.protocol import (
-    TRUSTED_ASSOCIATIONS,
     FailedCheck,
     Issue,
     IssueRef,
@@ -30,89 +40,7 @@ MAX_PAGES = 10
 WRITING = frozenset({"owner", "admin", "maintain", "write"})
 FAILED = frozenset({"failure", "timed_out", "startup_failure"})
 SUMMARY_CHARS = 2000
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _User(_Wire):
-    login: str = ""
-    type: str = "User"
-
-
-class _Permission(_Wire):
-    permission: str = "none"
-    role_name: str = ""
-
-
-class _Label(_Wire):
-    name: str = ""
-
-
-class _Issue(_Wire):
-    number: int
-    title: str
-    state: str = "open"
-    locked: bool = False
-    is_locked: bool = False  # Gitea's word
-    assignees: list[_User] | None = None
-    labels: list[_Label] = Field(default_factory=list[_Label])
-    pull_request: dict[str, object] | None = None
-
-
-class _Event(_Wire):
-    event: str = ""
-    actor: _User | None = None
-    label: _Label | None = None
-
-
-class _Comment(_Wire):
-    id: int
-    body: str | None = None
-    user: _User | None = None
-    author_association: str = ""
-    html_url: str = ""
-
-
-class _Repository(_Wire):
-    full_name: str
-    default_branch: str = "main"
-
-
-class _Side(_Wire):
-    ref: str
-    sha: str = ""
-    repo: _Repository | None = None
-
-
-class _Pull(_Wire):
-    number: int
-    title: str
-    body: str | None = None
-    state: str = "open"
-    draft: bool = False
-    merged_at: str | None = None
-    merged: bool = False
-    html_url: str = ""
-    user: _User | None = None
-    head: _Side
-    base: _Side
-
-
-class _Output(_Wire):
-    title: str | None = None
-    summary: str | None = None
-
-
-class _Check(_Wire):
-    name: str
-    conclusion: str | None = None
-    output: _Output = _Output()
-
-
-class _Checks(_Wire):
-    check_runs: list[_Check]
+ALLOW_PULLS = "Allow it under Settings, Actions, General (docs/ci.md, step 3); the branch is pushed already."
 
 
 _Entry = TypeVar("_Entry", bound=BaseModel)
@@ -158,14 +86,14 @@ class GitHubRepository:
 
     def default_branch(self) -> str:
         """Return its short name."""
-        return self.api.read(_Repository, self.root).default_branch
+        return self.api.read(WireRepository, self.root).default_branch
 
     def may_write(self, login: str) -> bool:
         """Ask for the permission, once for each person."""
         if login not in self.known:
             path = f"{self.root}/collaborators/{quote(login, safe='')}/permission"
             try:
-                found = self.api.read(_Permission, path)
+                found = self.api.read(WirePermission, path)
                 self.known[login] = bool(WRITING & {found.permission, found.role_name})
             except ForgeError as error:
                 if error.forge_kind != "missing":
@@ -175,7 +103,7 @@ class GitHubRepository:
 
     def noreply(self, login: str, user_id: int) -> str:
         """Return the address that GitHub knows somebody by without telling their own."""
-        return f"{user_id}+{login}@users.noreply.{self.host}"
+        return f"{user_id}+{login}@users.noreply.{self.host.partition(':')[0]}" if user_id else ""
 
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with its comments, without pictures."""
@@ -188,7 +116,7 @@ class GitHubRepository:
 
     def issue_state(self, number: int) -> IssueState:
         """Return what decides whether it is worked on."""
-        found = self.api.read(_Issue, f"{self.root}/issues/{number}")
+        found = self.api.read(WireIssue, f"{self.root}/issues/{number}")
         return IssueState(
             number=found.number,
             title=found.title,
@@ -202,19 +130,19 @@ class GitHubRepository:
     def labelled(self, label: str) -> tuple[int, ...]:
         """Return the open issues with a label, oldest first."""
         path = f"{self.root}/issues?state=open&direction=asc&labels={quote(label, safe='')}"
-        return tuple(entry.number for entry in self.pages(_Issue, path) if entry.pull_request is None)
+        return tuple(entry.number for entry in self.pages(WireIssue, path) if entry.pull_request is None)
 
     def who_labelled(self, number: int, label: str) -> str:
         """Return who put the label on last."""
         last = ""
-        for event in self.pages(_Event, f"{self.root}/issues/{number}/events?"):
+        for event in self.pages(WireEvent, f"{self.root}/issues/{number}/events?"):
             if event.event == "labeled" and event.label is not None and event.label.name == label:
                 last = event.actor.login if event.actor is not None else ""
         return last
 
     def pull(self, number: int) -> Pull:
         """Return one pull request."""
-        return _seen(self.api.read(_Pull, f"{self.root}/pulls/{number}"))
+        return seen(self.api.read(WirePull, f"{self.root}/pulls/{number}"))
 
     def pulls_of(self, branch: str) -> tuple[Pull, ...]:
         """Return the pull requests of a branch, newest first."""
@@ -224,11 +152,11 @@ class GitHubRepository:
 
     def listed_pulls(self, path: str) -> Iterator[Pull]:
         """Yield the pull requests of a list."""
-        yield from map(_seen, self.pages(_Pull, path))
+        yield from map(seen, self.pages(WirePull, path))
 
     def made_pull(self, answer: Fetched) -> Pull:
         """Return the pull request that an answer holds."""
-        return _seen(self.api.shaped(_Pull, answer))
+        return seen(self.api.shaped(WirePull, answer))
 
     def create_pull(self, *, branch: str, base: str, title: str, body: str) -> Pull:
         """Open a draft, or an ordinary one where the plan has no drafts."""
@@ -236,6 +164,8 @@ class GitHubRepository:
         try:
             answer = self.api.send("POST", f"{self.root}/pulls", wanted)
         except ForgeError as error:
+            if error.forge_kind == "forbidden" and "not permitted to create" in str(error):
+                raise ForgeError(str(error), kind="forbidden", mend=ALLOW_PULLS, status=error.status) from error
             if error.forge_kind != "invalid" or "raft pull request" not in str(error):
                 raise
             # Private repositories of a free plan have no drafts.
@@ -249,17 +179,21 @@ class GitHubRepository:
 
     def notes(self, number: int, *, of_pull: bool = False) -> tuple[Note, ...]:  # noqa: ARG002  # one row of numbers
         """Return the comments, oldest first."""
-        return tuple(map(_note, self.pages(_Comment, f"{self.root}/issues/{number}/comments?")))
+        return tuple(map(self.noted, self.pages(WireComment, f"{self.root}/issues/{number}/comments?")))
 
     def create_note(self, number: int, body: str) -> Note:
         """Comment."""
         answer = self.api.send("POST", f"{self.root}/issues/{number}/comments", {"body": body})
-        return _note(self.api.shaped(_Comment, answer))
+        return self.noted(self.api.shaped(WireComment, answer))
 
     def update_note(self, number: int, note: int, body: str) -> Note:  # noqa: ARG002  # other forges need it
         """Change a comment."""
         answer = self.api.send("PATCH", f"{self.root}/issues/comments/{note}", {"body": body})
-        return _note(self.api.shaped(_Comment, answer))
+        return self.noted(self.api.shaped(WireComment, answer))
+
+    def noted(self, found: WireComment) -> Note:
+        """Return a comment, with whether its author is trusted."""
+        return noted(found)
 
     def label_pull(self, number: int, label: str) -> None:
         """Add a label; a pull request is an issue as well."""
@@ -267,7 +201,7 @@ class GitHubRepository:
 
     def add_label(self, number: int, label: str) -> None:
         """Add a label; GitHub makes one that does not exist."""
-        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [label]})
+        self.api.send("POST", f"{self.root}/issues/{number}/labels", {"labels": [label]}, repeatable=True)
 
     def remove_label(self, number: int, label: str) -> None:
         """Take a label off."""
@@ -279,7 +213,7 @@ class GitHubRepository:
 
     def failed_checks(self, commit: str) -> tuple[FailedCheck, ...]:
         """Return the check runs that failed."""
-        found = self.api.read(_Checks, f"{self.root}/commits/{quote(commit)}/check-runs?per_page={PAGE}")
+        found = self.api.read(WireChecks, f"{self.root}/commits/{quote(commit)}/check-runs?per_page={PAGE}")
         return tuple(
             FailedCheck(run.name, (run.output.summary or run.output.title or "")[:SUMMARY_CHARS])
             for run in found.check_runs
@@ -294,32 +228,3 @@ class GitHubRepository:
             yield from found
             if len(found) < self.page_size:
                 return
-
-
-def _seen(found: _Pull) -> Pull:
-    here = found.base.repo.full_name if found.base.repo is not None else ""
-    return Pull(
-        number=found.number,
-        url=found.html_url,
-        title=found.title,
-        body=found.body or "",
-        author=found.user.login if found.user else "",
-        head_branch=found.head.ref,
-        head_commit=found.head.sha,
-        base_branch=found.base.ref,
-        from_here=found.head.repo is not None and found.head.repo.full_name == here,
-        open=found.state == "open",
-        merged=found.merged_at is not None or found.merged,
-        draft=found.draft,
-    )
-
-
-def _note(found: _Comment) -> Note:
-    author = found.user or _User()
-    return Note(
-        id=found.id,
-        author=author.login,
-        trusted=author.type == "Bot" or found.author_association in TRUSTED_ASSOCIATIONS,
-        body=found.body or "",
-        url=found.html_url,
-    )

@@ -18,7 +18,7 @@ from ostro.forge.api import Api
 from ostro.forge.github import checked_api
 from ostro.forge.marker import read_marker
 from ostro.forge.protocol import FailedCheck, Issue, IssueRef, IssueState, Note, Pull
-from ostro.forge.writers import comments_of_writers
+from ostro.forge.writers import issue_of_writers
 from ostro.sandbox.remote import Remote
 
 PAGE = 100
@@ -144,8 +144,7 @@ class GitLabProject:
         return self._known[login]
 
     def _access_level(self, login: str) -> int:
-        found = self._api.read_list(_User, f"/users?username={quote(login, safe='')}")
-        user = next((entry for entry in found if entry.username.casefold() == login.casefold()), None)
+        user = self._user(login)
         if user is None:
             return 0
         try:
@@ -155,23 +154,20 @@ class GitLabProject:
                 raise
             return 0
 
-    def noreply(self, login: str, user_id: int) -> str:
+    def _user(self, login: str) -> _User | None:
+        found = self._api.read_list(_User, f"/users?username={quote(login, safe='')}")
+        return next((entry for entry in found if entry.username.casefold() == login.casefold()), None)
+
+    def noreply(self, login: str, user_id: int) -> str:  # noqa: ARG002  # a webhook's word for it is not believed
         """Return the address that GitLab knows somebody by without telling their own."""
-        return f"{user_id}-{login}@users.noreply.{self._host}"
+        user = self._user(login)
+        return f"{user.id}-{user.username}@users.noreply.{self._host.partition(':')[0]}" if user is not None else ""
 
     def get_issue(self, ref: IssueRef) -> Issue:
         """Return the issue with the comments of people who can write, without pictures."""
         found = self._api.read(_Issue, f"{self._root}/issues/{ref.number}")
-        comments, told = comments_of_writers(self, ref.number)
-        return Issue(
-            title=found.title,
-            body=found.description or "",
-            source=ref.url,
-            url=found.web_url or ref.url,
-            number=found.iid,
-            author=found.author.username,
-            comments=comments,
-            warnings=told,
+        return issue_of_writers(
+            self, ref, title=found.title, body=found.description, author=found.author.username, url=found.web_url
         )
 
     def issue_ref(self, number: int) -> IssueRef:

@@ -1,14 +1,18 @@
 """What a webhook of GitLab asks for, in a pipeline that it triggered. Shapes: docs.gitlab.com, webhook events.
 
 GitLab starts no pipeline for an issue or a comment by itself: a webhook of the project does, and the job finds its
-payload in the file that TRIGGER_PAYLOAD names (docs/ci.md).
+payload in the file that TRIGGER_PAYLOAD names (docs/ci.md). Whoever has the trigger token can send any payload, so it
+is taken for a hint: `confirmed` asks the forge who did what it tells of.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ostro.forge.event import Order, Skip, issue_of_branch, parse_command, unreadable
+from ostro.forge.protocol import Forge
 
 
 class _Wire(BaseModel):
@@ -16,7 +20,6 @@ class _Wire(BaseModel):
 
 
 class _User(_Wire):
-    id: int | None = None
     username: str = ""
 
 
@@ -45,6 +48,7 @@ class _Numbered(_Wire):
 
 
 class _Attributes(_Wire):
+    id: int | None = None
     iid: int | None = None
     action: str = ""
     note: str = ""
@@ -84,6 +88,31 @@ def read_gitlab_event(payload: bytes, *, label: str) -> Order | Skip:
     return reader(event, label)
 
 
+def confirmed(order: Order, forge: Forge, *, label: str) -> Order | Skip:
+    """Return the order as the forge itself knows it: who put the label on, who wrote the comment and what it says.
+
+    Raises:
+        ForgeError: the forge refuses or does not answer.
+    """
+    if order.trigger == "checks":
+        failed = forge.failed_checks(order.failed_commit)
+        return order if failed else Skip(f"no job of {order.failed_commit[:12]} has failed")
+    if order.trigger == "label" and order.issue is not None:
+        return _by_person(replace(order, actor=forge.who_labelled(order.issue, label)))
+    number = order.pull or order.issue or 0
+    notes = forge.notes(number, of_pull=order.pull is not None)
+    said = next((note for note in notes if note.id == order.note), None)
+    command = parse_command(said.body) if said is not None else None
+    if said is None or command is None:
+        return Skip("the comment is not there: it was deleted or changed, is internal, or never was")
+    return _by_person(replace(order, actor=said.author, command=command[0], wishes=command[1]))
+
+
+def _by_person(order: Order) -> Order | Skip:
+    """Refuse what nobody did: an order without a name would be taken for one of the schedule."""
+    return order if order.actor else Skip("nobody is known who asked for it")
+
+
 def _labelled(event: _Event, label: str) -> Order | Skip:
     change = event.changes.labels
     before = {entry.title for entry in change.previous} if change else set[str]()
@@ -91,7 +120,7 @@ def _labelled(event: _Event, label: str) -> Order | Skip:
     fresh = change is not None or event.object_attributes.action == "open"
     if label not in after - before or not fresh or event.object_attributes.iid is None:
         return Skip(f"only the label {label!r} starts a run")
-    return Order("label", issue=event.object_attributes.iid, actor=event.user.username, actor_id=event.user.id or 0)
+    return Order("label", issue=event.object_attributes.iid, actor=event.user.username)
 
 
 def _commented(event: _Event, _: str) -> Order | Skip:
@@ -110,7 +139,7 @@ def _commented(event: _Event, _: str) -> Order | Skip:
         issue=event.issue.iid if merge is None and event.issue is not None else None,
         pull=merge.iid if merge is not None else None,
         actor=event.user.username,
-        actor_id=event.user.id or 0,
+        note=event.object_attributes.id or 0,
     )
 
 

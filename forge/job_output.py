@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,15 @@ def annotation(level: Level, message: str, *, title: str = "") -> str:
     head = title[:200].replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     head = head.replace(":", "%3A").replace(",", "%2C")
     return f"::{level} title={head}::{text}" if head else f"::{level}::{text}"
+
+
+def annotation_lines(level: Level, messages: Sequence[str], *, title: str = "") -> tuple[str, ...]:
+    """Return the annotations that GitHub shows; the last of them says how many more there were."""
+    shown = list(messages[:MOST_ANNOTATIONS])
+    if len(messages) > MOST_ANNOTATIONS:
+        left_out = len(messages) - MOST_ANNOTATIONS + 1
+        shown[-1] = f"{left_out} more are in the step's summary and in the files of the run."
+    return tuple(annotation(level, message, title=title) for message in shown)
 
 
 def inert_log_line(text: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ from ostro.sandbox.remote import Remote, fetch_commits, push_commit, remote_head
 HISTORY_COMMITS = 500
 RUN_TRAILER = "Ostro-Run"
 MAX_SUFFIX = 20
+PUSHES = 3
 _WHO = f"%cn <%ce>%x00%(trailers:key={RUN_TRAILER},valueonly,separator=%x2C)%x01"
 
 
@@ -33,11 +35,22 @@ class Landed:
 
     Attributes:
         moved: a person's commits are on the branch that was wanted, so another one was taken.
+        started: the empty commit that starts CI is on top of it already.
     """
 
     branch: str
     commit: str
     moved: bool = False
+    started: bool = False
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The commits of a result, in a git directory that lives as long as they are needed."""
+
+    git_dir: Path
+    commit: str
+    starter: str
 
 
 class Landing:
@@ -114,37 +127,77 @@ class Landing:
             RepositoryError: the patch does not apply, or the push is refused.
             ForgeError: every name is taken by a person's work.
         """
+        with self._made(patch, message) as made:
+            for index, name in enumerate(self._names(salvage=salvage)):
+                if self._push(made, name, keep=self._evidence.follow_up and not salvage):
+                    return Landed(name, made.commit, moved=index > 0, started=self._heads.get(name) == made.starter)
+        raise ForgeError("every branch that the result could have is taken", kind="conflict", mend="Delete old ones.")
+
+    def start_checks(self, landed: Landed, patch: bytes, message: str, token: str) -> None:
+        """Push an empty commit on top with a token whose pushes start CI; once for each result.
+
+        Args:
+            landed: what `land` returned.
+            patch: what `land` was given.
+            message: what `land` was given.
+            token: another than that of the job.
+
+        Raises:
+            RepositoryError: the push is refused.
+        """
+        if landed.started:
+            return
+        with self._made(patch, message) as made:
+            remote = replace(self._remote, token=token)
+            push_commit(remote, made.git_dir, made.starter, landed.branch, expected=landed.commit)
+
+    @contextmanager
+    def _made(self, patch: bytes, message: str) -> Generator[_Made]:
+        """Make the commit, and the empty one that may go on top; the same each time."""
         with patched(self.base, patch) as tree:
             if (self._git_dir / "shallow").exists():
                 shutil.copyfile(self._git_dir / "shallow", tree.git_dir / "shallow")
-            dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{self._evidence.finished_at} +0000")
-            told = run_git(
-                ["commit-tree", tree.tree(), "-p", self.base.commit, "-F", "-"],
-                git_dir=tree.git_dir,
-                env=identity(OSTRO_NAME, OSTRO_EMAIL) | dates,
-                stdin=message.encode("utf-8", "replace"),
-            )
-            commit = must(told, doing="the commit cannot be made").line
-            for index, name in enumerate(self._names(salvage=salvage)):
-                if self._push(tree.git_dir, commit, name, keep=self._evidence.follow_up and not salvage):
-                    return Landed(name, commit, moved=index > 0)
-        raise ForgeError("every branch that the result could have is taken", kind="conflict", mend="Delete old ones.")
+            written = tree.tree()
+            commit = self._commit(tree.git_dir, written, self.base.commit, message)
+            empty = f"ci: start the checks\n\n{RUN_TRAILER}: {self._evidence.run_id or 'none'}\n"
+            yield _Made(tree.git_dir, commit, self._commit(tree.git_dir, written, commit, empty))
 
-    def _push(self, git_dir: Path, commit: str, name: str, *, keep: bool) -> bool:
+    def _commit(self, git_dir: Path, tree: str, parent: str, message: str) -> str:
+        dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{self._evidence.finished_at} +0000")
+        told = run_git(
+            ["commit-tree", tree, "-p", parent, "-F", "-"],
+            git_dir=git_dir,
+            env=identity(OSTRO_NAME, OSTRO_EMAIL) | dates,
+            stdin=message.encode("utf-8", "replace"),
+        )
+        return must(told, doing="the commit cannot be made").line
+
+    def _push(self, made: _Made, name: str, *, keep: bool) -> bool:
         """Push to one name; False where a person's work is there.
 
         Args:
-            git_dir: holds the commit.
-            commit: to push.
+            made: the commits.
             name: of the branch.
             keep: only what the patch was made on is gone on with.
         """
-        head = self._heads.get(name)
-        if head == commit:
-            return True
-        if head is not None and head != self.base.commit and (keep or not self._is_ours(head)):
-            return False
-        return push_commit(self._remote, git_dir, commit, name, expected=head)
+        for _ in range(PUSHES):
+            head = self._heads.get(name)
+            if head in (made.commit, made.starter):
+                return True
+            if head is not None and head != self.base.commit and (keep or not self._is_ours(head)):
+                return False
+            if push_commit(self._remote, made.git_dir, made.commit, name, expected=head):
+                self._heads[name] = made.commit
+                return True
+            self._look_again(name)  # somebody was quicker: a person, or another job of ours
+        return False
+
+    def _look_again(self, name: str) -> None:
+        found = remote_heads(self._remote, self._git_dir, name)
+        self._heads.pop(name, None)
+        if found:
+            self._heads |= found
+            fetch_commits(self._remote, self._git_dir, [name], depth=HISTORY_COMMITS)
 
     def _is_ours(self, head: str) -> bool:
         """Whether every commit that a branch adds to the base branch was made by a run and left alone since.

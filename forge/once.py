@@ -5,30 +5,67 @@ A forge has no key that makes a request idempotent. So what is made carries a ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 from ostro.agent.errors import ForgeError
-from ostro.forge.job import own_note
+from ostro.forge.marker import read_marker
+from ostro.forge.ours import own_notes
 from ostro.forge.protocol import Forge, Note, Pull
 
 TRIES = 4
+JOB_LOG = "/actions/runs/"
+"""In the address of every job's log, on GitHub and on Gitea."""
 
 Thing = TypeVar("Thing")
 
 
 def ensure_note(forge: Forge, issue: int, body: str) -> Note:
-    """Let our comment on an issue say `body`.
+    """Let our comment on an issue say `body`; one that may not be changed, as of an earlier token, is left.
 
     Raises:
         ForgeError: the forge refuses or does not answer.
     """
-    found = _once(lambda: own_note(forge.notes(issue), issue), lambda: forge.create_note(issue, body))
-    return found if found.body.replace("\r\n", "\n") == body else forge.update_note(issue, found.id, body)
+    left: set[int] = set()
+    made: list[Note] = []
+
+    def make() -> Note:
+        made.append(forge.create_note(issue, body))
+        return made[-1]
+
+    while True:
+        found = _once(lambda: _ours(forge, issue, left), make)
+        if found in made or found.body.replace("\r\n", "\n") == body:
+            return found
+        try:
+            return forge.update_note(issue, found.id, body)
+        except ForgeError as error:
+            if error.forge_kind not in ("forbidden", "missing") or found.id in left:
+                raise
+            left.add(found.id)
+
+
+def _ours(forge: Forge, issue: int, left: Container[int]) -> Note | None:
+    return next((note for note in own_notes(forge.notes(issue), issue) if note.id not in left), None)
+
+
+def taken_over(forge: Forge, issue: int, run_url: str) -> bool:
+    """Whether our comment is by now that of another run than `run_url`, or says that somebody stopped it."""
+    notes = own_notes(forge.notes(issue), issue)
+    if not run_url or any(f"({run_url})" in note.body for note in notes):
+        return False
+    return any(JOB_LOG in note.body or _stopped(note) for note in notes)
+
+
+def _stopped(note: Note) -> bool:
+    marker = read_marker(note.body)
+    return marker is not None and marker.stopped
 
 
 def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) -> Pull:
-    """Let an open pull request of a branch say `body`; a title that is there stays, a person may have changed it.
+    """Let an open pull request of a branch say `body`.
+
+    A title that is there stays, a person may have changed it; so does the text of one that a person opened.
 
     Raises:
         ForgeError: the forge refuses or does not answer.
@@ -38,7 +75,9 @@ def ensure_pull(forge: Forge, *, branch: str, base: str, title: str, body: str) 
         lambda: forge.create_pull(branch=branch, base=base, title=title, body=body),
     )
     same = found.body.replace("\r\n", "\n").rstrip() == body.rstrip()
-    return found if same else forge.update_pull(found.number, title=found.title, body=body)
+    if same or read_marker(found.body) is None:
+        return found
+    return forge.update_pull(found.number, title=found.title, body=body)
 
 
 def _once(look: Callable[[], Thing | None], make: Callable[[], Thing]) -> Thing:

@@ -8,7 +8,8 @@ import time
 from ostro.agent.errors import ForgeError
 from ostro.agent.record.events import Event, Planned
 from ostro.agent.session import Listener
-from ostro.forge.job import Assignment, Job
+from ostro.forge.decide import Assignment
+from ostro.forge.job import Job
 from ostro.forge.once import ensure_note
 from ostro.forge.protocol import Forge
 from ostro.forge.status import progress_text

@@ -217,7 +217,12 @@ class Forge(IssueReader, Protocol):
         ...
 
     def noreply(self, login: str, user_id: int) -> str:
-        """Return a mail address that the forge attributes commits by, and that gives none away."""
+        """Return a mail address that the forge attributes commits by, and that gives none away; "" where none is known.
+
+        Args:
+            login: of the person.
+            user_id: as the event has it; 0 where it has none.
+        """
         ...
 
     def issue_ref(self, number: int) -> IssueRef:

@@ -1,15 +1,13 @@
 """The first job: fetch the repository, read the issue, let the agent work, and write patch and evidence.
 
-cli/pr -> job.decide -> solve -> evidence.write_evidence. Its token needs to read only; it reaches git through the
+cli/pr -> decide.py -> solve -> evidence.write_evidence. Its token needs to read only; it reaches git through the
 environment of one process (sandbox/remote.py) and nothing that runs in the sandbox. Nothing on the forge is changed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,30 +17,26 @@ from pydantic import ValidationError
 
 from ostro.agent.attempt import outcome_of_error
 from ostro.agent.config_sources import Configuration, load
-from ostro.agent.errors import Interrupted, OstroError, UsageError
+from ostro.agent.errors import ConfigError, Interrupted, OstroError, UsageError
 from ostro.agent.outcome import Ending, Outcome, RunReport
-from ostro.agent.record.events import Called, Event
-from ostro.agent.record.trajectory import TrajectoryError, read_events
 from ostro.agent.request import REPORT_FILE, REQUEST_FILE
 from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
+from ostro.forge.decide import Assignment
 from ostro.forge.event import is_bot
-from ostro.forge.evidence import EVIDENCE_FILE, Evidence, read_evidence, write_evidence
+from ostro.forge.evidence import EVIDENCE_FILE, TRAJECTORY_FILE, Evidence, read_evidence, write_evidence
+from ostro.forge.gathered import first_evidence, gathered, with_tail
 from ostro.forge.issue import to_task, with_pictures
-from ostro.forge.job import Assignment, Job
+from ostro.forge.job import Job
 from ostro.forge.marker import read_marker
-from ostro.forge.proposal import propose
 from ostro.forge.protocol import Comment, FailedCheck, Forge
+from ostro.forge.reports import write_reports
 from ostro.sandbox.protocol import SandboxError
 from ostro.sandbox.remote import check_out
 
 HISTORY_COMMITS = 200
-TRAJECTORY = "trajectory.jsonl"
-TAIL_STEPS = 25
-LINE_CHARS = 200
 SHOWN_CHECKS = 10
-LONGEST_WARNING = 500
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Solving:
 
 
 def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> Evidence:
-    """Work on the issue and write `patch`, `evidence.json` and `trajectory.jsonl` into the output folder.
+    """Work on the issue and write patch, evidence, reports and trajectory into the output folder.
 
     The same order is not worked on twice: its evidence is taken as it is, and a run that was cut off is gone on with.
 
@@ -76,37 +70,54 @@ def solve(job: Job, forge: Forge, assignment: Assignment, solving: Solving) -> E
     order = job.order_digest(assignment.issue.number)
     done = _earlier(solving.out, order)
     if done is not None:
-        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already")
+        told = "" if done.outcome is Ending.SUBMITTED else "; for a new run give another --out, or remove the folder"
+        solving.say(f"{solving.out / EVIDENCE_FILE} holds the result of this order already ({done.outcome}){told}")
         return done
     if assignment.order.command == "stop":
-        evidence = _evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
+        evidence = first_evidence(job, assignment, order, base_commit=_any_base(assignment), kind="stop")
         solving.out.mkdir(parents=True, exist_ok=True)
         write_evidence(solving.out, evidence, b"")
         return evidence
     work = _work_folder(solving.out, order)
-    base = _checked_out(forge, assignment, work / "repository", solving)
-    found = load(work / "repository", solving.flags)
+    branch = assignment.branch if assignment.follow_up else assignment.base_branch
+    base = _checked_out(forge, branch, work / "repository", solving)
+    found = _configured(forge, assignment, work, solving)
     if found.settings.sandbox == "none":
         raise UsageError("--sandbox none keeps nothing from the job's token", mend="Use docker, local or auto.")
     task = _read_task(forge, assignment, _own_host(job))
+    evidence = first_evidence(job, assignment, order, base_commit=base)
     report, outcome = _run(work, task, found, solving)
     if report is not None and report.outcome is Ending.INTERRUPTED:
         raise Interrupted("the run was interrupted; the same command goes on with it")
-    evidence, patch = _gathered(_evidence(job, assignment, order, base_commit=base), report, outcome, task, found)
-    log = work / "run" / TRAJECTORY
+    evidence, patch = gathered(evidence, report, outcome, task, found)
+    log = work / "run" / TRAJECTORY_FILE
     if log.exists():
-        evidence = _with(evidence, {"tail": _tail(log)})
-        shutil.copyfile(log, solving.out / TRAJECTORY)
+        evidence = with_tail(evidence, log)
+        shutil.copyfile(log, solving.out / TRAJECTORY_FILE)
+    else:
+        (solving.out / TRAJECTORY_FILE).unlink(missing_ok=True)  # of another order
+    write_reports(solving.out, evidence)
     write_evidence(solving.out, evidence, patch)
     return evidence
 
 
 def _earlier(out: Path, order: str) -> Evidence | None:
+    """Return the result of this order, unless it is a failure of what was around the run and may be mended by now."""
     try:
         evidence, _ = read_evidence(out)
     except UsageError:
         return None
-    return evidence if evidence.order == order else None
+    passing = evidence.outcome.resumable or evidence.outcome is Ending.USAGE
+    return evidence if evidence.order == order and not passing else None
+
+
+def _settings(repository: Path, flags: Mapping[str, Any]) -> Configuration:
+    """Read the settings; a complaint names the repository's file, not where it lies in this job."""
+    try:
+        return load(repository, flags)
+    except ConfigError as error:
+        told = str(error).replace(f"{repository}{os.sep}", "", 1)
+        raise ConfigError(told, kind=error.kind, mend=error.mend) from error
 
 
 def _work_folder(out: Path, order: str) -> Path:
@@ -124,15 +135,23 @@ def _any_base(assignment: Assignment) -> str:
     return assignment.pull.head_commit if assignment.pull else "0" * 40
 
 
-def _checked_out(forge: Forge, assignment: Assignment, folder: Path, solving: Solving) -> str:
-    """Fetch the base once an order; a fetch that was cut off is made again."""
+def _configured(forge: Forge, assignment: Assignment, work: Path, solving: Solving) -> Configuration:
+    """Read the configuration of the base branch: a draft may hold what an earlier run made of it."""
+    folder = work / "repository"
+    if assignment.follow_up:
+        folder = work / "base"
+        _checked_out(forge, assignment.base_branch, folder, solving, depth=1)
+    return _settings(folder, solving.flags)
+
+
+def _checked_out(forge: Forge, branch: str, folder: Path, solving: Solving, *, depth: int = HISTORY_COMMITS) -> str:
+    """Fetch a branch once an order; a fetch that was cut off is made again."""
     mark = folder.with_suffix(".commit")
     if mark.exists():
         return mark.read_text("ascii")
     shutil.rmtree(folder, ignore_errors=True)
-    branch = assignment.branch if assignment.follow_up else assignment.base_branch
     solving.say(f"fetching {branch} of {forge.repository}")
-    commit = check_out(forge.remote, folder, branch, depth=HISTORY_COMMITS)
+    commit = check_out(forge.remote, folder, branch, depth=depth)
     mark.write_text(commit, "ascii")
     return commit
 
@@ -185,6 +204,8 @@ def _run(work: Path, task: Task, found: Configuration, solving: Solving) -> tupl
         earlier = _report(folder)
         if earlier is not None and not earlier.outcome.resumable:
             return earlier, None
+        if earlier is not None and not earlier.steps:
+            shutil.rmtree(folder)  # nothing to go on with, and what was wrong may be a setting of the run
         if (folder / REQUEST_FILE).exists():
             return resume(folder, {}, solving.listener, solving.say), None
         request = RunRequest(
@@ -207,82 +228,3 @@ def _report(folder: Path) -> RunReport | None:
         return RunReport.model_validate_json((folder / REPORT_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def _evidence(job: Job, assignment: Assignment, order: str, *, base_commit: str, kind: Any = "run") -> Evidence:
-    return Evidence(
-        kind=kind,
-        repository=job.repository,
-        issue=assignment.issue.number,
-        order=order,
-        trigger=f"{assignment.order.trigger}: {assignment.order.command}",
-        actor=assignment.actor,
-        actor_id=assignment.order.actor_id,
-        rounds=assignment.rounds,
-        base_branch=assignment.base_branch,
-        base_commit=base_commit,
-        follow_up=assignment.follow_up,
-        pull=assignment.pull.number if assignment.pull else None,
-        branch=assignment.branch,
-        run_url=job.run_url,
-        finished_at=int(time.time()),
-    )
-
-
-def _gathered(
-    evidence: Evidence, report: RunReport | None, outcome: Outcome | None, task: Task, found: Configuration
-) -> tuple[Evidence, bytes]:
-    """Fill the evidence from the run's report."""
-    if report is None:
-        assert outcome is not None
-        changes: dict[str, Any] = {"outcome": outcome.ending, "reason": outcome.reason[:4000], "error": outcome.error}
-        return _with(evidence, changes), b""
-    patch = Path(report.patch).read_bytes() if report.patch and report.branch else b""
-    proposal, cost = (
-        propose(task, patch, report.reason, found.settings) if patch and report.exit_code == 0 else (None, 0.0)
-    )
-    changes = {
-        "run_id": _run_id(Path(report.run)),
-        "model": report.model[:500],
-        "outcome": report.outcome,
-        "reason": report.reason[:4000],
-        "error": report.error,
-        "proposal": proposal,
-        "tests": report.tests,
-        "security": report.security[:200],
-        "warnings": tuple(line[:LONGEST_WARNING] for line in report.warnings[:100]),
-        "files_changed": tuple(name[:LONGEST_WARNING] for name in report.files_changed[:1000]),
-        "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
-        "cost_usd": round(report.cost_usd + cost, 6),
-        "cost_source": report.cost_source,
-        "tokens": report.tokens,
-        "steps": report.steps,
-        "seconds": report.seconds,
-        "sandbox": report.sandbox[:500],
-    }
-    return _with(evidence, changes), patch
-
-
-def _with(evidence: Evidence, changes: Mapping[str, Any]) -> Evidence:
-    """Return the evidence with changes, validated: `model_copy` would take anything."""
-    return Evidence.model_validate(evidence.model_dump() | dict(changes))
-
-
-def _run_id(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / REQUEST_FILE).read_text("utf-8"))["run_id"])
-    except (OSError, ValueError, KeyError):
-        return ""
-
-
-def _tail(log: Path) -> tuple[str, ...]:
-    try:
-        return tuple(_line(event) for event in read_events(log) if isinstance(event, Called))[-TAIL_STEPS:]
-    except TrajectoryError:
-        return ()
-
-
-def _line(event: Event) -> str:
-    assert isinstance(event, Called)
-    told = " ".join(json.dumps(value, ensure_ascii=False) for value in event.call.arguments.values())
-    return f"{event.turn}. {event.call.name} {' '.join(told.split())}"[:LINE_CHARS]

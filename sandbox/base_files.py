@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,11 @@ class BaseFiles:
     blobs: Mapping[str, str]
 
 
+@functools.lru_cache(maxsize=4)
 def read_base(git_dir: Path, commit: str) -> BaseFiles:
     """Read a bare repository that the host made itself (sandbox/host_git.prepare_base).
+
+    The last ones are remembered: a run asks four times, and what a commit holds does not change.
 
     Raises:
         RepositoryError: git cannot read it.

@@ -63,8 +63,9 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
         [ -n "$BASH_VERSION" ] && set -m
         (
             [ -n "$BASH_VERSION" ] && set +m
-            printf '%sb %s %s\n' "$ostro_mark" "$ostro_step" "$ostro_mark"
             (
+                # Said by the command's own process: where none could be made, nothing has begun.
+                printf '%sb %s %s\n' "$ostro_mark" "$ostro_step" "$ostro_mark"
                 exec 2>&1
                 trap - HUP INT QUIT USR1 USR2 PIPE ALRM TERM TSTP
                 if ! cd -- "$ostro_cwd"; then
@@ -95,7 +96,7 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                 unset ostro_a ostro_b ostro_c ostro_cwd ostro_d ostro_dd ostro_dir ostro_e ostro_file ostro_f ostro_grace ostro_in \
                     ostro_j ostro_job ostro_jobs ostro_k ostro_l ostro_log ostro_loop ostro_m ostro_mark ostro_names \
                     ostro_nl ostro_put ostro_quoted ostro_scan ostro_setsid ostro_sh ostro_step ostro_sweep ostro_text ostro_verb \
-                    ostro_workdir ostro_x ostro_y ostro_n ostro_q ostro_p ostro_left ostro_count ostro_all ostro_limits ostro_first ostro_rounds ostro_guests
+                    ostro_workdir ostro_x ostro_y ostro_n ostro_q ostro_p ostro_left ostro_count ostro_gone ostro_all ostro_limits ostro_first ostro_rounds ostro_guests
                 eval "shift;$1"
             )
             ostro_x=$?
@@ -113,12 +114,17 @@ while IFS=' ' read -r ostro_k ostro_verb ostro_step ostro_a ostro_b ostro_c ostr
                     fi
                 } <"$ostro_dir/d"
             fi
-            eval "$ostro_scan"
+            ostro_rounds=0
+            while eval "$ostro_scan"; [ "$ostro_count" = 0 ] && [ "$ostro_gone" -gt 0 ] && [ "$ostro_rounds" -lt 3 ]; do
+                ostro_rounds=$((ostro_rounds + 1))
+            done
             if [ "$ostro_count" -gt 0 ] && [ "$ostro_count" -le 16 ]; then
                 # What ends by itself at once was no daemon: the end of `cmd > >(tee log)`.
                 sleep 0.1 || sleep 1
                 eval "$ostro_scan"
             fi
+            # So many that come and go while one looks are a fork bomb.
+            [ "$ostro_gone" -gt 16 ] && ostro_count=$((ostro_count + ostro_gone))
             printf '%se %s %s %s %s %s%s\n' "$ostro_mark" "$ostro_step" "$ostro_x" "$ostro_count" "$ostro_saved" \
                 "$ostro_cwd" "$ostro_mark"
         ) <"$ostro_in" &

@@ -179,6 +179,8 @@ class Exchange:
             self._begun = True
         elif record.kind == "e":
             self._reported(record.rest)
+        elif record.kind == "d" and not self._begun and self._phase == "running":
+            self._send(self._frame)  # its keeper could not make a process for it; they were ended since
         elif record.kind in {"k", "d"}:
             self._phase = "done"
         elif record.kind == "a":

@@ -128,9 +128,11 @@ class Stage:
     def argv(self, command: Sequence[str]) -> list[str]:
         """Return the command line that makes the entries, becomes the plain user and runs `command`."""
         lines = [f"mount -t tmpfs -o size=1m,mode=755 tmpfs {self.PLACE}"]
-        for number, name in enumerate(self._sources):
-            source, entry = shlex.quote(name), f"{self.PLACE}/{number}"
-            lines.append(f"if [ -d {source} ]; then mkdir {entry}; else : >{entry}; fi; mount --bind {source} {entry}")
+        entries = {f"{self.PLACE}/{number}": name for number, name in enumerate(self._sources)}
+        folders = [entry for entry, name in entries.items() if Path(name).is_dir()]
+        lines += [shlex.join(["mkdir", *folders])] if folders else []
+        lines += [f": >{entry}" for entry in entries if entry not in folders]
+        lines += [f"mount --bind {shlex.quote(name)} {entry}" for entry, name in entries.items()]
         user = str(self._user)
         drop = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--inh-caps=-all", "--"]
         lines.append(f"exec {shlex.join([*drop, *command])}")

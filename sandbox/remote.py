@@ -139,6 +139,8 @@ def _is_commit(name: str) -> bool:
 
 
 def _mend(told: GitResult) -> str:
+    if "couldn't find remote ref" in told.stderr:
+        return "There is no such branch: push a first commit to an empty repository, then run the job again."
     if "could not read Username" in told.stderr or "Authentication failed" in told.stderr or " 403" in told.stderr:
         return "Check that the token may read and, for a push, write the repository's contents."
     return "Check the network and the server's URL, then run the job again."

@@ -1,10 +1,13 @@
 # Sets ostro_left and ostro_count: the processes that are neither ours nor of a background job. No fork.
+# ostro_gone counts those that ended between the listing and the look at them, or wait for the supervisor to reap them:
+# what the former started may not be listed, the latter are still processes to the limit on those.
 #
 # Ours are the supervisor ($$), the command loop ($ostro_m) and the loop's children (keepers and job leaders).
 # A background job's are those of its session and its descendants.
 ostro_left=
 ostro_guests=
 ostro_count=0
+ostro_gone=0
 if [ "$$" = 1 ]; then
     ostro_all=
     for ostro_p in /proc/[0-9]*; do
@@ -30,11 +33,18 @@ fi
 for ostro_p in $ostro_all; do
     [ "$ostro_p" = "$$" ] || [ "$ostro_p" = "$ostro_m" ] && continue
     ostro_l=
-    IFS= read -r ostro_l <"/proc/$ostro_p/stat" || [ -n "$ostro_l" ] || continue
+    IFS= read -r ostro_l <"/proc/$ostro_p/stat"
+    if [ -z "$ostro_l" ]; then
+        ostro_gone=$((ostro_gone + 1))
+        continue
+    fi
     # After the name, which may hold anything: state, parent, group, session.
     set -- ${ostro_l##*') '}
     case $1 in
-    Z | X) continue ;;
+    Z | X)
+        [ "$2" = "$$" ] && ostro_gone=$((ostro_gone + 1))
+        continue
+        ;;
     esac
     [ "$2" = "$ostro_m" ] && continue
     if [ "$2" = 0 ] && [ "$$" = 1 ]; then

@@ -8,12 +8,15 @@ fi
 eval "$ostro_scan"
 ostro_first=$ostro_count
 ostro_rounds=0
-while [ -n "$ostro_left" ] && [ "$ostro_rounds" -lt 20000 ]; do
+while [ "$ostro_rounds" -lt 20000 ]; do
+    # A fork bomb is over when nothing moves and all is reaped: before, the next command cannot be started. Background
+    # jobs may move for ever, so beside them what is left alone counts.
+    [ "$ostro_count" -gt 0 ] || { [ "$ostro_gone" -gt 0 ] && [ -z "$ostro_jobs" ]; } || break
     # One by one loses against a fork bomb: all at once, at the price of the background jobs.
-    if [ "$$" = 1 ] && { [ -z "$ostro_jobs$ostro_guests" ] || [ "$ostro_rounds" -gt 50 ]; }; then
+    if [ "$$" = 1 ] && { [ -z "$ostro_jobs$ostro_guests" ] || [ "$ostro_rounds" -gt 50 ] && [ "$ostro_count" -gt 0 ]; }; then
         kill -9 -1
         ostro_jobs=
-    else
+    elif [ "$ostro_count" -gt 0 ]; then
         kill -9 $ostro_left
     fi
     ostro_rounds=$((ostro_rounds + 1))

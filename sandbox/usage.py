@@ -18,14 +18,17 @@ DISK_FULL = "the disk limit of the workspace is passed: make room, commands that
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MOST_FILES = 20_000
 """Files counted in one turn; the size of a larger workspace is judged by the free space alone."""
-RECOUNT_S = 10.0
+SELDOM_S = 10.0
+OFTEN_S = 0.25
+COUNTING_SHARE = 0.05
+"""Of the time that goes into counting: what others on the disk remove meanwhile hides what is written here."""
 
 
 class DiskWatch:
-    """Bounds a workspace: looks at the free space, and counts only when that may have passed the limit.
+    """Bounds a workspace: looks at the free space, and counts when that may have passed the limit, or now and then.
 
-    What others on the same disk do only makes it count too often, but where counting is not possible: there the free
-    space alone is judged.
+    What others write to the same disk only makes it count too often, but where counting is not possible: there the
+    free space alone is judged.
 
     Args:
         limit_bytes: what the workspace may take.
@@ -35,7 +38,7 @@ class DiskWatch:
         self._limit_bytes = limit_bytes
         self._counted: int | None = None
         self._free_then = 0
-        self._counted_at = 0.0
+        self._count_again = 0.0
 
     def passed(self, free_bytes: int | None, count: Callable[[], int | None]) -> bool:
         """Whether the workspace is over its limit and did not shrink since the last look: clearing up may go on.
@@ -48,13 +51,14 @@ class DiskWatch:
             return False
         before = self._counted
         estimate = (before or 0) + (self._free_then - free_bytes if before is not None else 0)
-        stale = before is None or time.monotonic() - self._counted_at > RECOUNT_S
-        if estimate <= self._limit_bytes and not stale:
+        started = time.monotonic()
+        if before is not None and estimate <= self._limit_bytes and started < self._count_again:
             return False
         counted = count()
+        ended = time.monotonic()
         self._counted = estimate if counted is None else counted
         self._free_then = free_bytes
-        self._counted_at = time.monotonic()
+        self._count_again = ended + min(SELDOM_S, max(OFTEN_S, (ended - started) / COUNTING_SHARE))
         return self._counted > self._limit_bytes and (before is None or self._counted >= before)
 
 

@@ -19,8 +19,9 @@ ARCHIVE = ".ostro-import.tar"
 
 # Objects stay in base.git; the workspace gets a repository of its own that the agent may do with as it likes.
 # The index is copied while it is known to be good: patch() then compares by stat instead of reading each file.
+# What a line of text can do is not left to a process of git: it takes a third of the time.
 _FROM_BASE = """set -e
-mkdir -p "$HOME"
+mkdir -p "$HOME" {state}/objects
 command -v git >/dev/null 2>&1 || exit 42
 cd {workdir}
 export GIT_CONFIG_NOSYSTEM=1
@@ -28,13 +29,17 @@ git init -q --template= {format} .
 mkdir -p .git/objects/info .git/info
 echo {base}/objects >.git/objects/info/alternates
 [ ! -f {base}/shallow ] || cp {base}/shallow .git/shallow
-git symbolic-ref HEAD refs/heads/main
-git config user.name Ostro
-git config user.email ostro@localhost
-git config commit.gpgsign false
-git config gc.auto 0
+echo 'ref: refs/heads/main' >.git/HEAD
+cat >>.git/config <<'END'
+[user]
+	name = Ostro
+	email = ostro@localhost
+[commit]
+	gpgsign = false
+[gc]
+	auto = 0
+END
 git reset -q --hard {commit}
-mkdir -p {state}/objects
 cp .git/index {state}/index"""
 
 # The image holds the workspace. Its base tree is packed aside, out of reach of what happens to .git.

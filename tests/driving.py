@@ -15,6 +15,8 @@ from ostro.agent.record.trajectory import read_events
 from ostro.agent.session import RunRequest, run
 from ostro.agent.task import Task
 from ostro.benchmarks.scripted_endpoint import Recorded, ScriptedEndpoint
+from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.repository import inspect_repository
 from tests.endpoint import FAULTS
 
 Turn = Mapping[str, Any]
@@ -66,6 +68,11 @@ def make_repository(folder: Path, files: Mapping[str, str] = FILES) -> Path:
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "base")
     return folder
+
+
+def make_base(folder: Path, files: Mapping[str, str]) -> Base:
+    """Make the base of a run from a new repository of these files."""
+    return prepare_base(inspect_repository(make_repository(folder / "repository", files)), folder / "base.git")
 
 
 @dataclass(frozen=True)

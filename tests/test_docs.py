@@ -27,7 +27,7 @@ def shown_commands(program: str) -> list[str]:
     lines += [code for page in PAGES for code in INLINE.findall(page.read_text())]
     found: set[str] = set()
     for line in lines:
-        text = re.split(r"\s{2,}|\s#|\s\(", line.strip().rpartition("| ")[2])[0]
+        text = re.split(r"\s{2,}|\s#|\s\(|\s>", line.strip().rpartition("| ")[2])[0]
         text = text.removeprefix("$ ").removeprefix("sudo ")
         if re.match(rf"{program} [a-z-]", text):
             found.add(text)

@@ -167,13 +167,19 @@ class Compacted(_Event):
 
 
 class Nudged(_Event):
-    """A correction that the loop gave: a user message, or a note appended to the last observation."""
+    """A correction that the loop gave: a user message, or a note appended to the last observation.
+
+    Attributes:
+        asks_for: path of the file whose whole text the message asks for; everything after the task was taken out of
+            the history before it (agent/fresh_look.py). "" for every other correction.
+    """
 
     type: Literal["nudged"] = "nudged"
     turn: int
     kind: str
     text: str
     into: Literal["message", "observation"]
+    asks_for: str = ""
 
 
 class Limited(_Event):

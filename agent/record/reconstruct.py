@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from ostro.agent.budget import Budget, Purse
+from ostro.agent.fresh_look import LOOKED
 from ostro.agent.history import AssistantMessage, History, ToolCall, ToolMessage, UserMessage
 from ostro.agent.intake import CUT_REASONS, MAX_CALLS
 from ostro.agent.model.reply import RawCall, Reply
@@ -83,6 +84,7 @@ class State:
         jobs: the background jobs, each with the number of calls that ran before it.
         spent: what was used of the budget; its limits mean nothing.
         silent: replies in a row without a call.
+        asked: path of the file that the last correction asked for; "" where it asked for none.
         cut_at: tokens at which the last reply was cut off, 0 when it was whole.
         cut_replies: whether any reply was cut off.
         looping: why the loop detector said stop; "" where it did not.
@@ -111,6 +113,7 @@ class State:
     detector: LoopDetector = field(default_factory=lambda: LoopDetector(digest=str))
     repairs: dict[str, int] = field(default_factory=dict[str, int])
     silent: int = 0
+    asked: str = ""
     cut_at: int = 0
     cut_replies: bool = False
     looping: str = ""
@@ -210,6 +213,7 @@ class _Builder:
         for stage in event.repairs:
             state.repairs[stage] = state.repairs.get(stage, 0) + 1
         state.silent = 0 if event.calls else state.silent
+        state.asked = ""
 
     def _called(self, event: Called) -> None:
         state, self._notes = self.state, []
@@ -273,6 +277,10 @@ class _Builder:
         if event.into == "observation":
             self._notes.append(event.text)
             return
+        state.asked = event.asks_for
+        if event.asks_for:
+            state.history.condense(KEPT_MESSAGES, (LOOKED,))
+            state.measured = None
         state.history.append(UserMessage(text=event.text))
         state.silent += 1
         state.reply, state.results, state.turn = None, [], event.turn + 1

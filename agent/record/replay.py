@@ -180,6 +180,7 @@ def assemble_replay(
         log=log,
         budget=budget,
         checkpoints=Checkpoints(sandbox, log),
+        title=str(started.task.get("title", "")),
     )
     log.write(started)
     return Replayer(recording, agent, answers, steps=settings.steps, tools=recorded_tools(recording, settings))

@@ -86,15 +86,15 @@ class Replayer:
         agent.turn, self._answers.turn = turn.planned.turn, turn
         self._enter(agent.turn)
         self._go_on(turn.resumed.get(""))
+        agent.asked = ""  # a recorded answer has the path that was asked for in it
         now = agent.plan()
         if self._answers.differing is not None:
             self._compare(turn, "calls", _listed(turn.planned.calls), _listed(self._answers.differing))
         for bound in now.plan.calls:
             agent.checkpoints.settle()
             now.results.append(self._call(turn, bound, last=len(now.results) == len(now.plan.calls) - 1))
-        messages = len(agent.history)
         outcome = agent.observe(now)
-        said = agent.history[-1] if len(agent.history) > messages else None
+        said = agent.history[-1]  # a user's only where the turn was corrected
         if not self._recording.edited(turn.planned.turn, "nudge"):
             self._compare(turn, "nudge", turn.nudge, said.text if isinstance(said, UserMessage) else "")
         return outcome

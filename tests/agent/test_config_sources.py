@@ -70,6 +70,14 @@ def test_repository_key_when_not_on_the_allow_list_is_ignored(
     assert len(found.warnings) == 1
 
 
+def test_repository_key_when_it_is_misspelt_then_the_warning_names_the_setting(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    (tmp_path / "ostro.toml").write_text('tests = "pytest -q"\n')
+    (warning,) = load(tmp_path, {}, environ).warnings
+    assert warning.endswith("tests is ignored: there is no such setting; did you mean test?")
+
+
 def test_repository_when_pyproject_has_a_section_reads_it(tmp_path: Path, environ: dict[str, str]) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.ostro]\ntest = "tox"\nsetup = ["a", "b c"]\n')
     settings = load(tmp_path, {}, environ).settings

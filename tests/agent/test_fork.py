@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ostro.agent.errors import OstroError, UsageError
-from ostro.agent.fork import ForkRequest, fork
+from ostro.agent.fork import ForkRequest, changed_settings, fork, read_parent
 from ostro.agent.outcome import Ending
 from ostro.agent.record.branching import copied, edited, most_copied
 from ostro.agent.record.events import Event, RunStarted
@@ -162,6 +162,26 @@ def test_fork_when_it_cannot_be_done_says_why_and_leaves_no_folder(
         fork(ForkRequest(Path(parent.report.run), at, out=tmp_path / "fork", **options), None, lambda _: None)
     assert told in f"{refused.value} {refused.value.mend}"
     assert not (tmp_path / "fork").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "price"),
+    [
+        ({"endpoint": "{same}"}, (0.0, 0.0)),
+        ({"endpoint": "{same}/"}, (0.0, 0.0)),
+        ({"endpoint": "{same}/chat/completions", "model": "scripted"}, (0.0, 0.0)),
+        ({"endpoint": "http://127.0.0.1:9/v1"}, None),
+        ({"endpoint": "{same}", "model": "other"}, None),
+        ({"endpoint": "{same}", "price": "1,2"}, (1.0, 2.0)),
+        ({"endpoint": "http://127.0.0.1:9/v1", "price": "1,2"}, (1.0, 2.0)),
+    ],
+)
+def test_price_when_model_and_endpoint_are_the_same_by_whatever_name_stays(
+    parent: Driven, changes: dict[str, str], price: tuple[float, float] | None
+) -> None:
+    found = read_parent(Path(parent.report.run))
+    named = {name: value.format(same=parent.report.endpoint) for name, value in changes.items()}
+    assert changed_settings(found, named).price == price
 
 
 def test_fork_when_the_sandbox_cannot_be_had_leaves_no_folder(parent: Driven, tmp_path: Path) -> None:

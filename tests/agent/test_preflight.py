@@ -12,29 +12,16 @@ from ostro.agent.checks import Check
 from ostro.agent.errors import PreflightError
 from ostro.agent.preflight import PreflightReport, preflight
 from ostro.sandbox.bare import open_bare
-from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.host_git import Base
 from ostro.sandbox.local import LocalSandbox, open_local
 from ostro.sandbox.protocol import SandboxSpec
-from ostro.sandbox.repository import inspect_repository
-from tests.driving import SOLVE, SUBMIT, drive
+from tests.driving import SOLVE, SUBMIT, drive, make_base
 
 FILES = {
     "setup.cfg": "[tool:pytest]\n",
     "shop/__init__.py": "PRICE = 1\n",
     "tests/test_shop.py": "import shop\n\ndef test_price():\n    assert shop.PRICE == 1\n",
 }
-
-
-def make_base(folder: Path, files: dict[str, str]) -> Base:
-    repository = folder / "repository"
-    for name, text in files.items():
-        path = repository / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    for arguments in (["init", "-q", "-b", "main"], ["add", "."],
-                      ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "first"]):  # fmt: skip
-        subprocess.run(["git", *arguments], cwd=repository, check=True)
-    return prepare_base(inspect_repository(repository), folder / "base.git")
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from ostro.agent.repair import RepairError, parse_arguments
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.text(), json_values, min_size=1))
+@given(st.dictionaries(st.text(), json_values, min_size=1, max_size=4))
 def test_parse_arguments_when_valid_json_then_unchanged_and_no_rule(arguments: dict[str, Any]) -> None:
     assert parse_arguments(json.dumps(arguments)) == (arguments, [])
 

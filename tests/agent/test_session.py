@@ -97,5 +97,5 @@ def test_run_when_it_ends_then_the_trajectory_tells_the_whole_story(tmp_path: Pa
     assert kinds[0] == "run_started"
     assert kinds.count("planned") == kinds.count("called") == kinds.count("observed") == len(SOLVE)
     assert "ended" in kinds
-    assert {event.phase for event in run.of("tested")} == {"before", "after"}
+    assert [event.phase for event in run.of("tested")] == ["before", "after"]
     assert run.report.cost_usd == sum(event.cost_usd for event in run.of("planned"))

@@ -180,11 +180,11 @@ def test_sanitise_when_the_text_is_huge_then_what_was_not_even_read_is_counted()
     ],
 )  # fmt: skip
 def test_sanitise_when_a_pattern_is_repeated_then_it_takes_linear_time(unit: str) -> None:
-    text = unit * (4 * MAX_BYTES // len(unit))
+    text = unit * (2 * MAX_BYTES // len(unit))
     started = time.process_time()
     sanitise(text + " ")
     neutralise(text)
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 1.5
 
 
 def test_pattern_when_compared_with_unicode_then_no_format_character_is_missed() -> None:

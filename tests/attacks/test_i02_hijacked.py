@@ -14,7 +14,7 @@ from ostro.agent.outcome import RunReport
 from ostro.agent.task import Task
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.cli.main import cli
-from ostro.cli.render import summary
+from ostro.cli.summary import summary
 from ostro.forge.issue import issue_from_text, to_task
 from ostro.sandbox.local import find_means
 from ostro.sandbox.protocol import SandboxError

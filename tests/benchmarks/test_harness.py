@@ -16,7 +16,7 @@ import pytest
 
 from ostro.agent.budget import Purse
 from ostro.agent.errors import UsageError
-from ostro.agent.record.events import Observed
+from ostro.agent.record.events import Observed, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.engine import ThreadEngine
 from ostro.benchmarks.harness import Work, evaluate
@@ -174,8 +174,12 @@ def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path:
     ]  # fmt: skip
     environment = {**os.environ, "OSTRO_HOME": str(tmp_path / "home")}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    log = tmp_path / "out" / "instances"
-    while process.poll() is None and not list(log.glob("*/run/trajectory.jsonl")):
+    logs = tmp_path / "out" / "instances"
+
+    def acted() -> bool:
+        return any(b'"observed"' in log.read_bytes() for log in logs.glob("*/run/trajectory.jsonl"))
+
+    while process.poll() is None and not acted():
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -184,6 +188,9 @@ def test_eval_when_killed_in_the_middle_then_the_same_command_finishes(tmp_path:
 
     assert done.returncode == 0, done.stderr
     assert {result.status for result in read_run(tmp_path / "out").results} == {"resolved"}
+    events = [event for log in logs.glob("*/run/trajectory.jsonl") for event in read_events(log)]
+    assert any(isinstance(event, Resumed) for event in events), "it was gone on with, not begun anew"
+    assert "begun anew" not in done.stderr
 
 
 def longest_added(patch: str) -> str:

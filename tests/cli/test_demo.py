@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +14,11 @@ from ostro.benchmarks.scripted_endpoint import Exchange, FaultPlan, ScriptedEndp
 from ostro.cli.demo import BUNDLED, SCRIPTED, UNPROTECTED, make_repository
 from ostro.sandbox.local import find_means
 from ostro.sandbox.protocol import SandboxError
+from tests.front_door import ostro
+from tests.running import environment
 
 ROOT = Path(__file__).parent.parent.parent
 NO_ENGINE = "unix:///nonexistent/docker.sock"
-
-
-def ostro(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "typings")} | variables
-    command = [sys.executable, "-m", "ostro.cli.main", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -51,7 +46,9 @@ def check_report(done: subprocess.CompletedProcess[str], sandbox: str) -> RunRep
 
 def test_demo_in_the_embedded_sandbox_ends_with_a_branch_and_a_clean_tree() -> None:
     means = local_or_skip()
-    done = ostro("demo", "--output", "json", DOCKER_HOST=NO_ENGINE)
+    command = [sys.executable, "-m", "ostro.cli.main", "demo", "--output", "json"]
+    without_engine = environment() | {"DOCKER_HOST": NO_ENGINE}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=without_engine, timeout=120)
     report = check_report(done, means)
     folder = Path(done.stderr.splitlines()[1].removeprefix("repository "))
     assert git(folder, "status", "--porcelain") == ""

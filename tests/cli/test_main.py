@@ -20,26 +20,25 @@ from ostro.agent.outcome import RunReport
 from ostro.cli.errors import Boundary, failure_of, wants_json
 from ostro.cli.main import COMMANDS, cli
 from ostro.sandbox.protocol import RepositoryError, SandboxError
+from tests.front_door import ostro
 
 ROOT = Path(__file__).parent.parent.parent
 HELP_BUDGET_S = 0.15
 """`ostro --help` answers in under 150 ms; measured as processor time, so that a busy machine does not matter."""
 
 
-def ostro(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "typings")} | variables
-    command = [sys.executable, "-m", "ostro.cli.main", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
-    )
+def print_help() -> int:
+    command = [sys.executable, "-m", "ostro.cli.main", "--help"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "typings")}
+    return subprocess.run(command, capture_output=True, check=False, env=environment).returncode
 
 
 def test_help_answers_within_its_budget() -> None:
-    ostro("--help")  # writes the bytecode
+    print_help()  # writes the bytecode
     times: list[float] = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert ostro("--help").returncode == 0
+        assert print_help() == 0
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(times) < HELP_BUDGET_S
@@ -65,7 +64,7 @@ def test_command_of_the_table_exists_and_has_help_with_an_example(name: str) -> 
     assert isinstance(command, click.Command)
     done = ostro(name, "--help")
     assert done.returncode == 0
-    assert f"ostro {name}" in done.stdout.replace("python -m ostro.cli.main", "ostro")
+    assert f"ostro {name}" in done.stdout
     assert "Examples:" in done.stdout
 
 

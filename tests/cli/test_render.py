@@ -13,7 +13,8 @@ from ostro.agent.history import ToolCall
 from ostro.agent.model.reply import Usage
 from ostro.agent.outcome import Ending, ErrorReport, RunReport, TestedPatch, TestRun, Tokens
 from ostro.agent.record.events import Called, Event, Noted, Observed, Planned, Retried, Tested
-from ostro.cli.render import Progress, summary
+from ostro.cli.render import Progress
+from ostro.cli.summary import summary
 
 CALL = ToolCall(id="abcdefghi", name="bash", arguments={"command": "pytest -q"})
 EVENTS: tuple[Event, ...] = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +14,9 @@ from ostro.agent.outcome import RunReport
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import SOLVE, git, make_repository
 from tests.endpoint import FAULTS
-from tests.running import environment
+from tests.front_door import ostro
 
 TURNS = [*SOLVE[:2], {**SOLVE[2], "fault": "A06", "fault_times": 1}, *SOLVE[3:]]
-
-
-def ostro(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ostro.cli.main", *arguments]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 
 from ostro.agent.outcome import RunReport
 from ostro.benchmarks.scripted_endpoint import FaultPlan, ScriptedEndpoint
+from tests.front_door import ostro
+from tests.running import environment
 
-ROOT = Path(__file__).parent.parent.parent
 FIX = {
     "command": "str_replace",
     "path": "hello.py",
@@ -38,20 +39,8 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "ostro.cli.main", "run", *arguments]
 
 
-def environment(**variables: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT / "typings"), **variables}
-
-
 def ostro_run(*arguments: str, typed: bytes = b"", **variables: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command_line(*arguments),
-        capture_output=True,
-        check=False,
-        env=environment(**variables),
-        input=typed,
-        timeout=90,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return ostro("run", *arguments, typed=typed, **variables)
 
 
 def snapshot(repository: Path) -> dict[str, bytes]:

@@ -16,7 +16,8 @@ from ostro.agent.outcome import Ending, Outcome, RunReport, Tokens
 from ostro.agent.record.events import Ended, Noted, Observed, Planned, RunStarted
 from ostro.agent.record.trajectory import TrajectoryWriter
 from ostro.cli.main import cli
-from ostro.cli.store import find_run, is_working, list_runs, own_runs, remember
+from ostro.cli.store import find_run, is_working, list_runs
+from tests.driving import SUBMIT, drive
 
 PATCH = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-old\n+new\n"
 CALL = ToolCall(id="abcdefghi", name="bash", arguments={"command": "cat a.py\nls", "timeout": 5})
@@ -100,27 +101,31 @@ def test_runs_lists_the_newest_first(home: Path) -> None:
     assert len(json.loads(call("runs", "--limit", "2", "--output", "json").stdout)["runs"]) == 2
 
 
+def test_runs_when_a_folder_was_given_lists_it_and_clean_leaves_it_alone(home: Path, tmp_path: Path) -> None:
+    run = drive(tmp_path, [SUBMIT, SUBMIT], home=home)
+    (listed,) = json.loads(call("runs", "--output", "json").stdout)["runs"]
+    assert listed["run"] == run.report.run == str(tmp_path / "run")
+    name = call("runs").stdout.split()[0]
+    assert json.loads(call("runs", name, "--output", "json").stdout)["run"] == run.report.run
+    assert f"removed {name} (its folder stays)" in call("clean", "--all").stdout
+    assert "No runs in" in call("runs").stdout
+    assert is_working(tmp_path / "run") is False
+    assert find_run(home, run.report.run) == tmp_path / "run"
+
+
+def test_runs_when_a_given_folder_is_gone_lists_it_no_more(home: Path, tmp_path: Path) -> None:
+    (home / "runs").mkdir(parents=True)
+    (home / "runs" / "20260101-000000-aa").symlink_to(tmp_path / "gone")
+    assert "No runs in" in call("runs").stdout
+    assert "20260101-000000-aa" in call("clean", "--runs").stdout
+    assert not (home / "runs" / "20260101-000000-aa").is_symlink()
+
+
 def test_runs_of_one_gives_its_report(home: Path) -> None:
     folder = write_run(home, "20260101-000000-aa")
     found = json.loads(call("runs", "last", "--output", "json").stdout)
     assert found["run"] == str(folder)
     assert "ostro view 20260101-000000-aa" in call("runs", "20260101-000000-aa").stdout
-
-
-def test_runs_made_elsewhere_are_listed_and_found_but_never_removed(home: Path, tmp_path: Path) -> None:
-    here, elsewhere = write_run(home, "20260101-000000-aa"), write_run(tmp_path, "mine")
-    for _ in range(2):
-        remember(home, elsewhere)
-    remember(home, tmp_path / "never-made")
-    stamp = (here / "trajectory.jsonl").stat().st_mtime - 100
-    os.utime(here / "trajectory.jsonl", (stamp, stamp))
-
-    assert list_runs(home) == [elsewhere, here]
-    assert find_run(home, "last") == elsewhere == find_run(home, "mine")
-    assert own_runs(home) == [here]
-    removed = json.loads(call("clean", "--runs", "--output", "json").stdout)["removed"]
-    assert removed == [here.name]
-    assert (elsewhere / "trajectory.jsonl").is_file()
 
 
 def test_clean_knows_the_environments_of_evaluations(home: Path) -> None:

@@ -30,6 +30,7 @@ LOADED = (
     "ostro.agent.resume",
     "ostro.agent.config_sources",
     "ostro.cli.render",
+    "ostro.cli.summary",
     "ostro.sandbox.local",
     "ostro.sandbox.docker",
     "openai",

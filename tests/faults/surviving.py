@@ -8,7 +8,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,7 @@ from ostro.agent.record.trajectory import read_events
 from ostro.agent.record.volatile import normalise
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from tests.driving import FIX, SUBMIT, bash, make_repository
-from tests.faults.dying import Death, Nursery
+from tests.faults.dying import Death, Nursery, nursery
 
 Turn = Mapping[str, Any]
 
@@ -186,3 +187,25 @@ def left_in_engine() -> list[str]:
         found = [*engine.containers({owner.LABEL: ""}), *engine.volumes({owner.LABEL: ""})]
     owners = [(labelled.name, owner.Owner.from_labels(labelled.labels)) for labelled in found]
     return [name for name, whose in owners if whose is not None and owner.owner_is_dead(whose, here)]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the runs of one test share, and the undisturbed run that they are compared with."""
+
+    nursery: Nursery
+    endpoint: ScriptedEndpoint
+    folder: Path
+    flags: tuple[str, ...]
+    digest: str
+    files: tuple[str, ...]
+    events: list[Event]
+
+
+@contextmanager
+def staged(folder: Path, steps: int, flags: tuple[str, ...]) -> Generator[Stage]:
+    """Run so many steps undisturbed, and hold what further runs need."""
+    with ScriptedEndpoint(busy_turns(steps)) as endpoint, nursery(os.environ) as started:
+        life = new_life(started, endpoint, folder, flags, run="undisturbed")
+        report = life.finish()
+        yield Stage(started, endpoint, folder, flags, digest(report), report.files_changed, life.events())

@@ -184,7 +184,7 @@ def test_l06_l07_run_when_any_call_fails_then_a_typed_ending_and_a_resumed_run_c
         check_completed(run)
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("write", 35), ("fsync", 15)])
+@pytest.mark.parametrize(("kind", "stride"), [("write", 60), ("fsync", 30)])
 def test_l06_l07_run_when_some_calls_fail_then_a_typed_ending_and_a_resumed_run_completes(
     tmp_path: Path, kind: str, stride: int
 ) -> None:

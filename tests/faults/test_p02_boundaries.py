@@ -6,23 +6,22 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ostro.agent.record.events import Event, Observed
-from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.agent.record.events import Observed
 from tests.driving import git
-from tests.faults.dying import Death, Nursery, nursery
+from tests.faults.dying import Death
 from tests.faults.matrix import whole_matrix
 from tests.faults.surviving import (
-    busy_turns,
+    Stage,
     check_whole,
     digest,
     left_behind,
     new_life,
     resumptions,
+    staged,
 )
 from tests.worlds import missing
 
@@ -32,26 +31,11 @@ SAMPLE = 7
 pytestmark = pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """The undisturbed run that the others are compared with."""
-
-    nursery: Nursery
-    endpoint: ScriptedEndpoint
-    folder: Path
-    flags: tuple[str, ...]
-    digest: str
-    files: tuple[str, ...]
-    events: list[Event]
-
-
 @pytest.fixture
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     flags = ("--sandbox", "local", "--setup", "true", "--test", str(getattr(request, "param", "")))
-    with ScriptedEndpoint(busy_turns(STEPS)) as endpoint, nursery(os.environ) as started:
-        life = new_life(started, endpoint, tmp_path, flags, run="undisturbed")
-        report = life.finish()
-        yield Stage(started, endpoint, tmp_path, flags, digest(report), report.files_changed, life.events())
+    with staged(tmp_path, STEPS, flags) as made:
+        yield made
 
 
 def survive(stage: Stage, death: Death) -> None:
@@ -68,17 +52,20 @@ def survive(stage: Stage, death: Death) -> None:
     assert left_behind(Path(os.environ["OSTRO_HOME"])) == []
 
 
-def test_p02_run_when_killed_after_an_event_of_each_kind_then_the_same_patch(stage: Stage) -> None:
-    for kind, number in (
-        ("run_started", 0),
-        ("planned", 3),
-        ("called", 3),
-        ("observed", 3),
-        ("checkpointed", 0),
-        ("ended", 0),
-        ("published", 0),
-    ):
-        survive(stage, Death(number, after=True, kind=kind))
+KINDS = {"run_started": 0, "planned": 3, "called": 3, "observed": 3, "checkpointed": 0, "ended": 0, "published": 0}
+"""Events after which a run is killed: the kind, and which of them."""
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(("called", "published"), id="between intent and result, branch and report"),
+        pytest.param(tuple(KINDS), id="each", marks=pytest.mark.slow),
+    ],
+)
+def test_p02_run_when_killed_after_an_event_of_a_kind_then_the_same_patch(stage: Stage, kinds: tuple[str, ...]) -> None:
+    for kind in kinds:
+        survive(stage, Death(KINDS[kind], after=True, kind=kind))
 
 
 def test_p02_run_when_one_call_is_cut_off_three_times_then_it_is_not_tried_again(stage: Stage) -> None:
@@ -95,7 +82,7 @@ def test_p02_run_when_one_call_is_cut_off_three_times_then_it_is_not_tried_again
     assert report.files_changed == tuple(name for name in stage.files if name != "journal.txt")
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2])
+@pytest.mark.parametrize("seconds", [0.0, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_p02_run_when_killed_before_it_began_then_resume_begins_it(stage: Stage, seconds: float) -> None:
     life = new_life(stage.nursery, stage.endpoint, stage.folder, stage.flags)
     process = life.start()

@@ -21,7 +21,14 @@ TURNS = [FIX, bash("seq 20000; head -c 3000000 /dev/zero | tr '\\0' x"), SUBMIT,
 
 
 @pytest.mark.skipif(bool(missing("bubblewrap")), reason=missing("bubblewrap"))
-@pytest.mark.parametrize("left", [1 << 20, 4 << 20, 16 << 20], ids=["1 MiB", "4 MiB", "16 MiB"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(1 << 20, id="1 MiB", marks=pytest.mark.slow),
+        pytest.param(4 << 20, id="4 MiB"),
+        pytest.param(16 << 20, id="16 MiB", marks=pytest.mark.slow),
+    ],
+)
 def test_p10_run_when_memory_runs_out_then_it_ends_in_order_or_can_be_resumed(tmp_path: Path, left: int) -> None:
     """From the second request on the process may have `left` bytes more than it has."""
 

@@ -29,7 +29,8 @@ ROOT = Path(__file__).parent.parent.parent
 READ_TOKEN = "ghs_rEaD0nLy7Kq2mZx9Wv4Tb8Nc"
 WRITE_TOKEN = "ghs_wRiTe5Hj3Pd6Ly1Sg0Uf7Ra"
 MODEL_KEY = "sk-m0deL4Vn8Qe2Xo6Ci9Bt1Mw5Zk"
-SECRETS = (READ_TOKEN, WRITE_TOKEN, MODEL_KEY)
+CI_TOKEN = "github_pat_c1StArT5Qw8Zr2Xm7Lp"
+SECRETS = (READ_TOKEN, WRITE_TOKEN, CI_TOKEN, MODEL_KEY)
 TIMEOUT_S = 300
 
 Event = tuple[str, Mapping[str, Any]]

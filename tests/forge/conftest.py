@@ -36,6 +36,39 @@ def added(path: str, text: str = "x\n") -> bytes:
     return f"{head}@@ -0,0 +1,{len(lines)} @@\n{body}".encode()
 
 
+def green_evidence(repository: Repository, patch: bytes = PATCH, /, **changes: Any) -> Evidence:
+    """What a green run leaves."""
+    facts: dict[str, Any] = {
+        "kind": "run",
+        "repository": repository.full_name,
+        "issue": 1,
+        "order": "0" * 64,
+        "trigger": "label: fix",
+        "actor": "alice",
+        "actor_id": 7,
+        "base_branch": "main",
+        "base_commit": repository.head_of("main"),
+        "branch": "ostro/issue-1",
+        "run_id": "run-1",
+        "model": "scripted",
+        "outcome": Ending.SUBMITTED,
+        "reason": "total() adds nothing any more",
+        "proposal": Proposal(title="Let total() add nothing", summary="It added one.", changes=("price.py: no 1",)),
+        "tests": TestedPatch(
+            command="make test",
+            source="flag",
+            before=TestRun(status="red", exit_code=1),
+            after=TestRun(status="green", exit_code=0, summary="ok"),
+            verified=True,
+        ),
+        "files_changed": ("price.py",),
+        "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
+        "steps": 5,
+        "finished_at": 1_800_000_000,
+    }
+    return Evidence.model_validate(facts | changes)
+
+
 @dataclass
 class Scene:
     """The forge, and what a job on it is given."""
@@ -51,36 +84,7 @@ class Scene:
         return GitHubRepository(self.job.repository, self.job.token, self.api, server_url=self.forge.url)
 
     def evidence(self, patch: bytes = PATCH, **changes: Any) -> Evidence:
-        """What a green run leaves."""
-        facts: dict[str, Any] = {
-            "kind": "run",
-            "repository": self.repository.full_name,
-            "issue": 1,
-            "order": "0" * 64,
-            "trigger": "label: fix",
-            "actor": "alice",
-            "actor_id": 7,
-            "base_branch": "main",
-            "base_commit": self.repository.head_of("main"),
-            "branch": "ostro/issue-1",
-            "run_id": "run-1",
-            "model": "scripted",
-            "outcome": Ending.SUBMITTED,
-            "reason": "total() adds nothing any more",
-            "proposal": Proposal(title="Let total() add nothing", summary="It added one.", changes=("price.py: no 1",)),
-            "tests": TestedPatch(
-                command="make test",
-                source="flag",
-                before=TestRun(status="red", exit_code=1),
-                after=TestRun(status="green", exit_code=0, summary="ok"),
-                verified=True,
-            ),
-            "files_changed": ("price.py",),
-            "patch_sha256": hashlib.sha256(patch).hexdigest() if patch else "",
-            "steps": 5,
-            "finished_at": 1_800_000_000,
-        }
-        return Evidence.model_validate(facts | changes)
+        return green_evidence(self.repository, patch, **changes)
 
     def publish(self, patch: bytes = PATCH, **changes: Any) -> Publication:
         policy = forge_policy({}, Redactor([TOKEN]))

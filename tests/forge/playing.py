@@ -16,6 +16,8 @@ from tests.forge.ci_job import CiJob, Event
 
 ROOT = Path(__file__).parent.parent.parent
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+_TERM = re.compile(r"'[^']*'|[A-Za-z_][\w.]*|&&|\|\|")
+_OPERATORS = {"&&": " and ", "||": " or "}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,24 @@ def play(job: CiJob, event: Event, inputs: Mapping[str, str], *, token: str) -> 
         if code:
             break
     return Played(code, log, job.outputs)
+
+
+def starts(condition: str, event: str, payload: Mapping[str, Any]) -> bool:
+    """Whether the `if:` of a job lets an event in; only what the templates use of GitHub's expressions is known."""
+    context = {"github": {"event_name": event, "event": payload}}
+
+    def looked_up(path: str) -> Any:
+        found: Any = context
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return "" if found is None else found
+
+    def term(match: re.Match[str]) -> str:
+        word = match[0]
+        return word if word[0] == "'" or word == "startsWith" else _OPERATORS.get(word) or f"looked_up({word!r})"
+
+    names = {"looked_up": looked_up, "startsWith": lambda text, head: str(text).lower().startswith(head.lower())}
+    return bool(eval(" ".join(_TERM.sub(term, condition).split()), names))
 
 
 def install(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.driving import FIX, SUBMIT, bash
-from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, SECRETS, WRITE_TOKEN, CiJob, Event, ci_job
+from tests.forge.ci_job import CI_TOKEN, MODEL_KEY, READ_TOKEN, SECRETS, WRITE_TOKEN, CiJob, Event, ci_job
 from tests.forge.fake.description import github_description
 from tests.forge.playing import ROOT, Played, action, play, workflow
 
@@ -106,6 +106,26 @@ def test_workflow_of_separate_jobs_when_the_schedule_plays_it_then_the_tokens_st
         published = play(job, event, {"command": "publish", "issue": issue}, token=WRITE_TOKEN)
         check_draft(job, published)
         assert job.forge.deviations == []
+
+
+@pytest.mark.slow
+def test_action_when_a_second_token_is_given_then_ci_starts_and_no_other_part_has_it(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        job.forge.world.add_user("ci-starter")
+        job.forge.world.add_token(CI_TOKEN, "ci-starter")
+        job.repository.permissions["ci-starter"] = "write"
+        event = job.labelled()
+        solve = {"command": "solve", "api-key": MODEL_KEY, "sandbox": "local", "ci-token": CI_TOKEN}
+        assert play(job, event, solve, token=READ_TOKEN).code == 0
+        for _ in range(2):
+            played = play(job, event, {"command": "publish", "ci-token": CI_TOKEN}, token=WRITE_TOKEN)
+            check_draft(job, played)
+            subjects = job.repository.git("log", "--format=%s", "main..ostro/issue-1").splitlines()
+            assert (len(subjects), subjects[0]) == (2, "ci: start the checks")
+            assert "CI starts" not in played.log
+        pushed = [asked.login for asked in job.forge.requests if asked.path.endswith("git-receive-pack")]
+        assert pushed == ["github-actions[bot]", "ci-starter"]
+        assert [secret for secret in SECRETS if secret.encode() in everything_written(job, played.log)] == []
 
 
 @pytest.mark.slow

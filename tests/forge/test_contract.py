@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,20 +11,22 @@ from typing import Any
 import pytest
 
 from ostro.agent.errors import ForgeError, IssueError
-from ostro.agent.outcome import Ending, TestedPatch, TestRun
 from ostro.agent.record.redact import Redactor
 from ostro.forge.api import Api
-from ostro.forge.evidence import Evidence, Proposal
+from ostro.forge.decide import decide, gone
+from ostro.forge.event import Skip
+from ostro.forge.evidence import Evidence
 from ostro.forge.gitea import GiteaRepository, gitea_api
 from ostro.forge.github import issue_ref
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.gitlab import GitLabProject, gitlab_api
 from ostro.forge.issue import read_issue
-from ostro.forge.job import Job, own_note, own_pulls
+from ostro.forge.job import Job
+from ostro.forge.ours import own_notes, own_pulls
 from ostro.forge.protocol import Forge, ForgeKind
 from ostro.forge.publish import Publication, forge_policy, publish
 from tests.driving import make_repository
-from tests.forge.conftest import PATCH
+from tests.forge.conftest import PATCH, green_evidence
 from tests.forge.fake import FakeForge, Fault
 from tests.forge.fake.world import CheckRun, Permission, Pull, Repository
 
@@ -60,30 +61,12 @@ class Seat:
 
     def publish(self, **changes: Any) -> Publication:
         """Publish a green run."""
-        green = TestRun(status="green", exit_code=0, summary="ok")
-        facts: dict[str, Any] = {
-            "kind": "run",
-            "repository": self.repository.full_name,
-            "issue": 1,
-            "order": "0" * 64,
-            "trigger": "label: fix",
-            "actor": "alice",
-            "base_branch": "main",
-            "base_commit": self.repository.head_of("main"),
-            "branch": "ostro/issue-1",
-            "run_id": "run-1",
-            "model": "scripted",
-            "outcome": Ending.SUBMITTED,
-            "reason": "done",
-            "proposal": Proposal(title="Let total() add nothing", summary="It added one.", changes=("price.py: no 1",)),
-            "tests": TestedPatch(command="make test", source="flag", after=green, verified=True),
-            "files_changed": ("price.py",),
-            "patch_sha256": hashlib.sha256(PATCH).hexdigest(),
-            "finished_at": 1_800_000_000,
-        }
+        return self.publish_evidence(green_evidence(self.repository, **changes))
+
+    def publish_evidence(self, evidence: Evidence) -> Publication:
         url = self.fake.url
         job = Job(self.repository.full_name, token=TOKEN, kind=self.kind, api_url=self.api.url, server_url=url)
-        return publish(job, self.forge, Evidence.model_validate(facts | changes), PATCH, forge_policy({}, Redactor([])))
+        return publish(job, self.forge, evidence, PATCH, forge_policy({}, Redactor([])))
 
 
 def forge_of(kind: ForgeKind, repository: Repository, api: Api, url: str, token: str = TOKEN) -> Forge:
@@ -140,6 +123,27 @@ def test_forge_when_an_issue_changes_then_its_state_says_so(seat: Seat) -> None:
     assert (state.open, state.locked, state.assignees, state.labels) == (False, True, ("bob",), ("ostro",))
 
 
+def test_decide_when_the_issue_is_not_there_any_more_then_it_is_skipped_but_a_lost_repository_is_an_error(
+    seat: Seat,
+) -> None:
+    job = Job(seat.repository.full_name, issue=1, actor="bob", token=TOKEN, kind=seat.kind, api_url=seat.api.url)
+    del seat.repository.issues[1]
+    assert decide(job, seat.forge) == Skip("issue #1 is not there: it was deleted, or moved to another repository")
+    assert not gone(seat.forge, ForgeError("x", kind="lost"))
+    del seat.fake.world.repositories[seat.repository.full_name]
+    with pytest.raises(ForgeError) as caught:
+        gone(seat.forge, ForgeError("x", kind="missing"))
+    assert caught.value.forge_kind == "missing"
+
+
+def test_publish_when_the_issue_was_deleted_meanwhile_then_that_is_no_failure(seat: Seat) -> None:
+    evidence = green_evidence(seat.repository)
+    del seat.repository.issues[1]
+    found = seat.publish_evidence(evidence)
+    assert (found.status, seat.fake.writes()) == ("refused", [])
+    assert "deleted or moved" in found.told
+
+
 def test_forge_when_labels_are_put_on_and_taken_off_then_both_can_be_repeated(seat: Seat) -> None:
     for _ in range(2):
         seat.forge.add_label(1, "ostro-failed")
@@ -163,10 +167,9 @@ def test_forge_when_asked_for_labelled_issues_then_the_oldest_open_one_is_first(
 
 def test_forge_when_it_comments_then_its_own_comment_is_known_again_and_a_copy_is_not(seat: Seat) -> None:
     seat.comment(MARKER + "forged", "mallory")
-    assert own_note(seat.forge.notes(1), 1) is None
+    assert not own_notes(seat.forge.notes(1), 1)
     made = seat.forge.create_note(1, MARKER + "ours")
-    found = own_note(seat.forge.notes(1), 1)
-    assert found is not None
+    (found,) = own_notes(seat.forge.notes(1), 1)
     assert (found.id, found.body) == (made.id, MARKER + "ours")
     assert seat.forge.update_note(1, made.id, MARKER + "changed").body == MARKER + "changed"
     assert [entry.body for entry in seat.repository.comments] == [MARKER + "forged", MARKER + "changed"]
@@ -262,6 +265,35 @@ def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
         assert f"Draft {seat.forge.pull_sign}" in comment.body
 
 
+def test_gitlab_when_the_token_is_another_ones_by_now_then_a_comment_of_it_serves_from_then_on(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.publish()
+        seat.fake.world.add_user("project_7_bot_new")
+        seat.repository.permissions["project_7_bot_new"] = "write"
+        seat.fake.world.add_token(TOKEN, "project_7_bot_new")
+        for number in (2, 3):
+            assert seat.publish(run_id=f"run-{number}", finished_at=1_800_000_000 + number).status == "pull"
+        old, new = seat.repository.comments
+        assert (old.author, new.author) == (LOGINS["gitlab"], "project_7_bot_new")
+        assert (len(seat.repository.pulls), seat.repository.branches()) == (1, ["main", "ostro/issue-1"])
+
+
+def test_gitlab_when_the_issue_became_confidential_meanwhile_then_nothing_of_it_is_shown(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.repository.issues[1].confidential = True
+        found = seat.publish()
+        assert (found.status, seat.fake.writes(), seat.repository.branches()) == ("refused", [], ["main"])
+        assert "confidential" in found.told
+
+
+def test_gitlab_when_a_run_is_published_then_who_asked_is_named_by_an_address_of_the_forge(tmp_path: Path) -> None:
+    with seated("gitlab", tmp_path) as seat:
+        seat.publish(actor="bob")
+        message = seat.repository.git("log", "-1", "--format=%B", "ostro/issue-1")
+        number = seat.fake.world.users["bob"].id
+        assert f"Co-authored-by: bob <{number}-bob@users.noreply.127.0.0.1>" in message
+
+
 def test_gitlab_when_a_comment_is_internal_then_no_model_is_shown_it(tmp_path: Path) -> None:
     with seated("gitlab", tmp_path) as seat:
         seat.comment("the customer is called X", "bob")
@@ -273,7 +305,7 @@ def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: 
     with seated("gitea", tmp_path) as seat:
         seat.fake.world.add_user("forgejo-actions", "Bot")
         seat.comment(MARKER, "forgejo-actions")
-        assert own_note(seat.forge.notes(1), 1) is not None
+        assert own_notes(seat.forge.notes(1), 1)
         assert seat.forge.may_write("forgejo-actions") is False
 
 

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostro.agent.errors import UsageError
+from ostro.forge.decide import Assignment, decide
 from ostro.forge.event import EVENTS, Skip, issue_of_branch, parse_command, read_event
-from ostro.forge.job import Assignment, decide, read_job
+from ostro.forge.gathered import first_evidence
+from ostro.forge.job import read_job
 from ostro.forge.marker import Marker, read_marker
 from tests.forge.conftest import Scene, added
 
@@ -76,6 +78,12 @@ def test_label_when_somebody_else_puts_it_on_then_it_is_skipped(
 ) -> None:
     scene.forge.world.add_user("stranger")
     assert said in reason(label(scene, sender=sender))
+
+
+def test_order_when_a_name_is_none_that_the_evidence_can_hold_then_that_is_said_before_the_run(scene: Scene) -> None:
+    found = replace(assigned(label(scene)), base_branch="x" * 300)
+    with pytest.raises(UsageError, match="a name of this job: base_branch"):
+        first_evidence(scene.job, found, "0" * 64, base_commit="0" * 40)
 
 
 def test_label_when_it_is_another_or_comes_off_then_it_is_skipped(scene: Scene) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.driving import FIX, Turn, bash
+from tests.driving import FIX, SOLVE, Turn, bash, git
 from tests.forge.ci_job import ci_job
 
 REFUSED: Turn = {"fault": "401", "fault_times": 0}
@@ -31,7 +31,7 @@ def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp
 
         assert done.returncode == 0, done.stdout + done.stderr
         (comment,) = job.comments()
-        assert f"Class: `{outcome}`" in comment
+        assert f"\n`{outcome}`: " in comment
         assert f"**Next step:** {mend}" in comment
         assert "/ostro retry" in comment
         assert job.outputs["outcome"] == outcome
@@ -41,11 +41,10 @@ def test_pr_when_the_run_fails_then_branch_and_next_step_are_left(name: str, tmp
         assert "`ostro/issue-1-salvage`" in comment
         assert job.repository.git("show", "ostro/issue-1-salvage:price.py").endswith("return sum(prices)")
         assert "::error" not in done.stdout
+        assert done.stdout.count(f"no result ({outcome.replace('_', ' ')}): ") == 2  # the annotation and the log
 
 
 def test_pr_when_retried_after_a_failure_then_the_label_and_the_comment_follow(tmp_path: Path) -> None:
-    from tests.driving import SOLVE
-
     with ci_job(tmp_path, (FIX, REFUSED)) as job:
         failed = job.run("pr", event=job.labelled())
         assert (failed.returncode, "ostro-failed" in job.issue.labels) == (0, True), failed.stderr
@@ -64,5 +63,24 @@ def test_pr_when_the_configuration_is_broken_then_the_issue_says_what_to_mend(tm
         done = job.run("pr", event=job.labelled())
         assert done.returncode == 2
         (comment,) = job.comments()
-        assert "--sandbox none" in comment
-        assert "Use docker, local or auto" in comment
+        for shown in (comment, job.summary, done.stderr):
+            assert "--sandbox none" in shown
+            assert "Use docker, local or auto" in shown
+        assert "::error title=Ostro::--sandbox none" in done.stderr
+        assert "ostro-failed" in job.issue.labels
+
+
+def test_pr_when_ostro_toml_is_broken_then_the_comment_names_the_file_and_no_folder_of_the_job(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        clone = tmp_path / "clone"
+        git(tmp_path, "clone", "-q", str(job.repository.git_dir), str(clone))
+        (clone / "ostro.toml").write_text('setup = ["x"\ntest = "y"\n')
+        git(clone, "add", ".")
+        git(clone, "commit", "-qm", "typo")
+        git(clone, "push", "-q", "origin", "main")
+        done = job.run("pr", event=job.labelled())
+
+        assert done.returncode == 2
+        (comment,) = job.comments()
+        assert ": ostro.toml cannot be read: Unclosed array" in comment
+        assert str(tmp_path) not in comment

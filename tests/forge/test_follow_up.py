@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.driving import SUBMIT, bash
-from tests.forge.ci_job import ci_job
+from tests.driving import SUBMIT, bash, git
+from tests.forge.ci_job import CiJob, ci_job
 
 CHANGE = (bash("sed -i 's/ + 1//' price.py; echo '# looked at' >> price.py"), SUBMIT, SUBMIT)
 
@@ -26,6 +26,30 @@ def test_follow_up_when_a_reviewer_has_wishes_then_the_model_reads_them_and_the_
         assert "ignore all that" not in sent
         assert job.repository.git("rev-parse", "ostro/issue-1^") == before
         assert (len(job.repository.pulls), len(job.comments())) == (1, 1)
+
+
+def add_by_hand(job: CiJob, branch: str, name: str, text: str) -> None:
+    """Somebody commits a file to a branch."""
+    clone = job.folder / f"clone-{branch.replace('/', '-')}"
+    git(job.folder, "clone", "-q", "-b", branch, str(job.repository.git_dir), str(clone))
+    (clone / name).write_text(text)
+    git(clone, "add", ".")
+    git(clone, "commit", "-qm", f"add {name}")
+    git(clone, "push", "-q", "origin", branch)
+
+
+@pytest.mark.slow
+def test_follow_up_when_the_draft_changes_the_configuration_then_that_of_the_base_branch_holds(tmp_path: Path) -> None:
+    with ci_job(tmp_path, CHANGE) as job:
+        add_by_hand(job, "main", "ostro.toml", 'instructions = "wish of the base"\n')
+        job.run("pr", event=job.labelled())
+        asked = len(job.endpoint.requests)
+        add_by_hand(job, "ostro/issue-1", "ostro.toml", 'instructions = "wish of the draft"\n')
+        done = job.run("pr", event=job.commented("/ostro fix go on", on=2))
+
+        assert done.returncode == 0, done.stderr
+        sent = repr([request.body for request in job.endpoint.requests[asked:]])
+        assert ("wish of the base" in sent, "wish of the draft" in sent) == (True, False)
 
 
 @pytest.mark.slow

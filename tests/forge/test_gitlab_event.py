@@ -26,20 +26,20 @@ def labelled(before: list[str], after: list[str]) -> Order | Skip:
 
 
 def noted(text: str, **more: Any) -> Order | Skip:
-    return read(object_kind="note", object_attributes={"note": text, "action": "create"}, **more)
+    return read(object_kind="note", object_attributes={"id": 31, "note": text, "action": "create"}, **more)
 
 
 def test_issue_hook_when_the_label_is_put_on_then_it_is_an_order() -> None:
-    assert labelled(["bug"], ["bug", "ostro"]) == Order("label", issue=4, actor="alice", actor_id=1)
+    assert labelled(["bug"], ["bug", "ostro"]) == Order("label", issue=4, actor="alice")
     assert isinstance(labelled(["ostro"], ["ostro", "bug"]), Skip)
     assert isinstance(labelled(["ostro"], []), Skip)
 
 
 def test_note_hook_when_it_is_a_command_then_it_is_an_order_for_issue_or_draft() -> None:
     ours = {"iid": 9, "source": PROJECT, "target": PROJECT}
-    assert noted("/ostro fix it", issue={"iid": 4}) == Order("comment", wishes="it", issue=4, actor="alice", actor_id=1)
+    assert noted("/ostro fix it", issue={"iid": 4}) == Order("comment", wishes="it", issue=4, actor="alice", note=31)
     assert noted("/ostro retry", merge_request=ours) == Order(
-        "comment", command="retry", pull=9, actor="alice", actor_id=1
+        "comment", command="retry", pull=9, actor="alice", note=31
     )
     fork = ours | {"source": {"path_with_namespace": "stranger/widget"}}
     assert noted("/ostro fix", merge_request=fork) == Skip(

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Generator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ostro.benchmarks.scripted_endpoint import Exchange, FaultPlan
-from tests.forge.ci_job import ROOT, CiJob, Event, ci_job
-from tests.forge.fake.server import Fault, FaultKind
+from ostro.forge.protocol import ForgeKind
+from tests.forge.ci_job import ROOT, ci_job
+from tests.forge.killing import Killed, Point, every_point, killed_on
 
 PUSH = "/git-receive-pack$"
 PULLS = "/pulls$"
 COMMENTS = "/issues/1/comments$"
-
-
-@dataclass(frozen=True)
-class Point:
-    """A request to the forge at which the job dies.
-
-    Attributes:
-        done: the forge still does what was asked for.
-        nth: among the requests that fit, from 0.
-    """
-
-    method: str
-    path: str
-    done: bool
-    nth: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path.strip('/$')} {self.nth} {'done' if self.done else 'not done'}"
 
 
 WRITES = [
@@ -65,78 +47,115 @@ BETWEEN = [
 
 
 @pytest.fixture(scope="module")
-def solved(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[CiJob, Event]]:
-    """A job that has been solved and is to be published."""
-    with ci_job(tmp_path_factory.mktemp("solved")) as job:
-        event = job.labelled()
-        done = job.run("pr", "solve", event=event)
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Generator[Killed]:
+    """A job on GitHub that has been solved and is to be published."""
+    with solved_on("github", tmp_path_factory.mktemp("solved")) as killed:
+        yield killed
+
+
+@contextmanager
+def solved_on(kind: ForgeKind, folder: Path) -> Generator[Killed]:
+    with ci_job(folder) as job:
+        killed = killed_on(kind, job)
+        done = killed.run("pr", "solve")
         assert done.returncode == 0, done.stderr
-        yield job, event
+        yield killed
 
 
-def forget_everything(job: CiJob) -> None:
-    """Bring the forge back to where nothing had been published."""
-    job.forge.faults.clear()
-    job.repository.pulls.clear()
-    job.repository.comments.clear()
-    for number in [number for number in job.repository.issues if number != job.issue.number]:
-        del job.repository.issues[number]
-    for branch in job.repository.branches():
-        if branch != "main":
-            job.repository.git("update-ref", "-d", f"refs/heads/{branch}")
+def ended_well(killed: Killed, *arguments: str) -> None:
+    done = killed.run(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    killed.assert_one_of_each()
 
 
-def killed_at(job: CiJob, event: Event, point: Point, *arguments: str) -> None:
-    """Run a command that the forge kills while it asks for something."""
-    process = job.start(*arguments, event=event)
-    kind: FaultKind = "lost" if point.done else "cut"
-    job.forge.faults.append(Fault(point.method, point.path, kind, skip=point.nth, strike=process.kill))
-    process.communicate(timeout=300)
-    assert process.returncode == -signal.SIGKILL, f"{point} was never reached"
-    job.forge.faults.clear()
-
-
-def assert_one_of_each(job: CiJob, ended: subprocess.CompletedProcess[str]) -> None:
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert job.repository.branches() == ["main", "ostro/issue-1"]
-    assert job.repository.git("rev-list", "--count", "main..ostro/issue-1") == "1"
-    (pull,) = job.repository.pulls.values()
-    assert (pull.head, pull.draft) == ("ostro/issue-1", True)
-    assert job.repository.issues[pull.number].labels == ["ostro-draft"]
-    (comment,) = job.comments()
-    assert f"draft #{pull.number}" in comment
-
-
-def publish_twice(solved: tuple[CiJob, Event], point: Point) -> None:
-    job, event = solved
-    forget_everything(job)
-    killed_at(job, event, point, "pr", "publish")
-    assert_one_of_each(job, job.run("pr", "publish", event=event))
+def publish_twice(solved: Killed, point: Point) -> None:
+    solved.forget_everything()
+    solved.at(point, "pr", "publish")
+    ended_well(solved, "pr", "publish")
 
 
 @pytest.mark.parametrize("point", WRITES, ids=str)
-def test_publish_when_killed_at_a_write_then_the_next_one_makes_nothing_twice(
-    point: Point, solved: tuple[CiJob, Event]
-) -> None:
+def test_publish_when_killed_at_a_write_then_the_next_one_makes_nothing_twice(point: Point, solved: Killed) -> None:
     publish_twice(solved, point)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", BETWEEN, ids=str)
-def test_publish_when_killed_between_writes_then_the_next_one_makes_nothing_twice(
-    point: Point, solved: tuple[CiJob, Event]
-) -> None:
+def test_publish_when_killed_between_writes_then_the_next_one_makes_nothing_twice(point: Point, solved: Killed) -> None:
     publish_twice(solved, point)
 
 
 def test_publish_when_killed_again_and_again_then_the_last_one_makes_nothing_twice(
-    solved: tuple[CiJob, Event],
+    solved: Killed,
 ) -> None:
-    job, event = solved
-    forget_everything(job)
+    solved.forget_everything()
     for point in (WRITES[1], WRITES[3], WRITES[6]):
-        killed_at(job, event, point, "pr", "publish")
-    assert_one_of_each(job, job.run("pr", "publish", event=event))
+        solved.at(point, "pr", "publish")
+    ended_well(solved, "pr", "publish")
+
+
+ELSEWHERE: dict[ForgeKind, tuple[Point, ...]] = {
+    "gitlab": (
+        Point("POST", PUSH, done=True),
+        Point("POST", "/merge_requests$", done=True),
+        Point("PUT", "/merge_requests/1$", done=True),
+        Point("PUT", "/issues/1$", done=True),
+        Point("POST", "/notes$", done=True),
+    ),
+    "gitea": (
+        Point("POST", PUSH, done=True),
+        Point("POST", PULLS, done=True),
+        Point("POST", "/widget/labels$", done=True),
+        Point("POST", "/issues/2/labels$", done=True),
+        Point("POST", COMMENTS, done=True),
+    ),
+}
+"""What publishing changes, in its order."""
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_publish_elsewhere_when_killed_after_each_change_then_the_last_one_makes_nothing_twice(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    with solved_on(kind, tmp_path) as killed:
+        for point in ELSEWHERE[kind]:
+            killed.at(point, "pr", "publish")
+        ended_well(killed, "pr", "publish")
+        killed.publish_here()
+        killed.assert_one_of_each()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_publish_elsewhere_when_killed_at_every_request_then_the_next_one_makes_nothing_twice(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    with solved_on(kind, tmp_path) as killed:
+        before = len(killed.job.forge.requests)
+        killed.publish_here()
+        points = every_point(killed.job.forge.requests[before:])
+        assert len(points) >= 20
+        for point in points:
+            killed.forget_everything()
+            killed.at(point, "pr", "publish")
+            killed.publish_here()
+            killed.assert_one_of_each()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_pr_elsewhere_when_killed_again_and_again_then_the_last_one_makes_nothing_twice(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    posted, changed = ("/notes$", "/notes/") if kind == "gitlab" else (COMMENTS, "/issues/comments/")
+    with ci_job(tmp_path) as job:
+        killed = killed_on(kind, job)
+        killed.at(Point("POST", posted, done=True), "pr")
+        killed.at(Point("POST", "/git-upload-pack$", done=False), "pr")
+        for point in ELSEWHERE[kind][:-1]:
+            killed.at(point, "pr")
+        killed.at(Point("PUT" if kind == "gitlab" else "PATCH", changed, done=True), "pr")
+        ended_well(killed, "pr")
 
 
 WHOLE = [
@@ -155,17 +174,17 @@ WHOLE = [
 @pytest.mark.parametrize("point", WHOLE, ids=str)
 def test_pr_when_killed_at_a_request_to_the_forge_then_the_next_one_goes_on(point: Point, tmp_path: Path) -> None:
     with ci_job(tmp_path) as job:
-        event = job.labelled()
-        killed_at(job, event, point, "pr")
-        assert_one_of_each(job, job.run("pr", event=event))
+        killed = killed_on("github", job)
+        killed.at(point, "pr")
+        ended_well(killed, "pr")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(5))
 def test_pr_when_killed_while_the_model_answers_then_no_turn_is_paid_twice(turn: int, tmp_path: Path) -> None:
     with ci_job(tmp_path) as job:
-        event = job.labelled()
-        process = job.start("pr", event=event)
+        killed = killed_on("github", job)
+        process = job.start("pr", event=killed.event)
 
         def kill(exchange: Exchange) -> None:
             process.kill()
@@ -175,7 +194,7 @@ def test_pr_when_killed_while_the_model_answers_then_no_turn_is_paid_twice(turn:
         job.endpoint.faults.append(FaultPlan("kill", turn))
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
-        assert_one_of_each(job, job.run("pr", event=event))
+        ended_well(killed, "pr")
         run = job.endpoint.requests[0].conversation
         turns = Counter(asked.turn for asked in job.endpoint.requests if asked.conversation == run)
         assert {number: times for number, times in turns.items() if times > 1} == {turn: 2}
@@ -197,9 +216,9 @@ if os.environ.get("DIES_AT"):
 def test_pr_when_killed_before_a_file_is_in_place_then_the_next_one_goes_on(name: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(DEADLY, "utf-8")
     with ci_job(tmp_path) as job:
-        event = job.labelled()
+        killed = killed_on("github", job)
         path = f"{ROOT / 'typings'}:{tmp_path}"
-        with job.start("pr", event=event, PYTHONPATH=path, DIES_AT=name) as dying:
+        with job.start("pr", event=killed.event, PYTHONPATH=path, DIES_AT=name) as dying:
             dying.communicate(timeout=300)
         assert dying.returncode == -signal.SIGKILL, "the file was never written"
-        assert_one_of_each(job, job.run("pr", event=event))
+        ended_well(killed, "pr")

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from tests.driving import FIX, SUBMIT, bash
-from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, WRITE_TOKEN, CiJob, ci_job
+from tests.forge.ci_job import CI_TOKEN, MODEL_KEY, READ_TOKEN, WRITE_TOKEN, CiJob, ci_job
 
 SPY = (
     "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'; git config --list --show-origin; "
@@ -24,7 +24,7 @@ def shapes(secret: str) -> list[bytes]:
     return [secret.encode(), *(base64.b64encode((lead + secret).encode())[8:-8] for lead in leads)]
 
 
-FORMS = [form for secret in (READ_TOKEN, WRITE_TOKEN, MODEL_KEY) for form in shapes(secret)]
+FORMS = [form for secret in (READ_TOKEN, WRITE_TOKEN, CI_TOKEN, MODEL_KEY) for form in shapes(secret)]
 
 
 def holding(data: bytes) -> bool:
@@ -61,9 +61,11 @@ def test_pr_when_it_runs_whole_then_no_byte_of_a_secret_is_left_anywhere(tmp_pat
     with ci_job(tmp_path, (bash(SPY), FIX, bash(SPY), SUBMIT, SUBMIT)) as job:
         seen: list[bytes] = []
         job.forge.on_request = lambda _: seen.append(command_lines())
-        done = job.run("pr", event=job.labelled())
+        job.forge.world.add_token(CI_TOKEN, "alice")
+        done = job.run("pr", event=job.labelled(), OSTRO_CI_TOKEN=CI_TOKEN)
 
         assert done.returncode == 0, done.stdout + done.stderr
+        assert job.repository.git("log", "-1", "--format=%s", "ostro/issue-1") == "ci: start the checks"
         assert len(job.repository.pulls) == 1
         answers = json.dumps([asked.body for asked in job.endpoint.requests], ensure_ascii=False).encode()
         assert b"PATH=" in answers  # the spy was heard

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from ostro.agent.errors import ForgeError, UsageError
-from ostro.agent.outcome import Ending, ErrorReport, TestedPatch
+from ostro.agent.outcome import Ending, ErrorReport, TestedPatch, TestRun
 from ostro.forge.body import BODY_CHARS
 from ostro.forge.evidence import Proposal
+from ostro.forge.marker import Marker
+from ostro.forge.once import ensure_note, taken_over
 from tests.forge.conftest import TOKEN, Scene, added
 from tests.forge.fake import Fault
 
@@ -26,6 +29,43 @@ def test_publish_when_done_twice_then_nothing_is_doubled_and_the_commit_is_the_s
 
     assert (first.status, first.commit) == ("pull", second.commit)
     assert state_of(scene) == ONCE
+
+
+def test_publish_when_actions_may_open_no_pull_request_then_the_box_is_named_and_the_branch_waits(scene: Scene) -> None:
+    scene.repository.actions_may_open_pulls = False
+    with pytest.raises(ForgeError, match="not permitted to create") as refused:
+        scene.publish()
+    assert "Settings, Actions, General" in refused.value.mend
+
+    scene.repository.actions_may_open_pulls = True
+    scene.publish()
+    assert state_of(scene) == ONCE
+
+
+def test_taken_over_when_the_comment_is_of_a_newer_run_or_of_a_stop_then_an_older_job_keeps_silent(
+    scene: Scene,
+) -> None:
+    ours, newer = (f"https://forge.example/acme/widget/actions/runs/{number}" for number in (7, 77))
+    line = Marker(kind="status", issue=1).line()
+    assert not taken_over(scene.github, 1, ours)
+    for body, wanted in (
+        (f"{line}**Ostro: accepted** ([log]({ours}))", False),
+        (f"{line}**Ostro: accepted** ([log]({newer}))", True),
+        (f"{line}**Ostro: draft #2**", False),
+        (Marker(kind="status", issue=1, stopped=True).line() + "**Ostro: stopped**", True),
+    ):
+        ensure_note(scene.github, 1, body)
+        assert taken_over(scene.github, 1, ours) is wanted
+
+
+def test_publish_when_the_run_failed_then_the_log_line_and_the_notice_say_why(scene: Scene) -> None:
+    error = ErrorReport(kind="auth", message="no API key", mend="Set X_API_KEY.")
+    found = scene.publish(b"", outcome=Ending.MODEL_ERROR, proposal=None, error=error)
+
+    assert found.told.startswith("no result (model error): no API key. Set X_API_KEY. (http")
+    assert [notice.partition(" (http")[0] for notice in found.notices] == [
+        "issue #1: no result (model error): no API key. Set X_API_KEY."
+    ]
 
 
 def test_publish_when_another_run_follows_then_branch_and_body_are_replaced(scene: Scene) -> None:
@@ -76,9 +116,11 @@ def test_publish_when_a_follow_up_then_it_goes_on_top_of_what_is_there(scene: Sc
 
 
 def test_publish_when_tests_are_red_then_the_merge_does_not_close_the_issue(scene: Scene) -> None:
-    scene.publish(tests=TestedPatch(command="make test", source="flag"))
+    nothing = TestRun(status="red", exit_code=5)
+    scene.publish(tests=TestedPatch(command="pytest -q", source="flag", before=nothing, after=nothing))
 
     assert "Refs #1" in scene.repository.issues[2].body
+    assert "pytest found no test to run" in scene.repository.issues[2].body
     assert "Fixes #1" not in scene.repository.issues[2].body
 
 
@@ -99,10 +141,11 @@ def test_publish_when_the_run_failed_with_work_then_a_salvaged_branch_and_a_comm
 
 
 def test_publish_when_no_change_is_needed_then_that_is_a_result(scene: Scene) -> None:
+    scene.forge.world.add_label(scene.repository, 1, "ostro-failed")  # of an earlier run
     found = scene.publish(b"", outcome=Ending.NO_ACTION, proposal=None, reason="It is right as it is.")
 
     assert (found.status, found.notices) == ("none", ())
-    assert "no change needed" in scene.comments()[0]
+    assert "no change was made" in scene.comments()[0]
     assert "It is right as it is." in scene.comments()[0]
     assert scene.repository.issues[1].labels == []
 
@@ -163,6 +206,9 @@ def test_publish_when_the_evidence_is_for_another_branch_then_it_is_refused(scen
         scene.publish(base_branch="ostro/issue-1")
     with pytest.raises(UsageError, match="not acme/widget"):
         scene.publish(repository="acme/other")
+    scene.job = replace(scene.job, issue=7)
+    with pytest.raises(UsageError, match="for issue 1, not 7"):
+        scene.publish()
     assert scene.forge.writes() == []
 
 
@@ -174,6 +220,8 @@ FAULTS = [
     Fault("POST", "/comments$", "lost"),
     Fault("POST", "/comments$", "secondary"),
     Fault("POST", "/labels$", "secondary"),
+    Fault("POST", "/labels$", "502"),
+    Fault("POST", "/labels$", "lost"),
     Fault("GET", "/issues/1$", "502", 3),
     Fault("GET", "/pulls$", "cut", 2),
     Fault("POST", "git-receive-pack$", "lost"),
@@ -224,6 +272,24 @@ def test_publish_when_the_text_is_hostile_then_it_stays_a_text(scene: Scene) -> 
     assert re.search(r"(?<!\\)\]\(", body) is None
     message = scene.repository.git("log", "-1", "--format=%B", "ostro/issue-1")
     assert "#98" not in message
+
+
+def test_publish_when_a_person_opened_the_pull_request_then_their_words_stay(scene: Scene) -> None:
+    scene.publish()
+    about = scene.repository.issues[2]
+    about.title, about.body = "My own words", "and a list of mine"
+    found = scene.publish(run_id="run-2")
+
+    assert (about.title, about.body) == ("My own words", "and a list of mine")
+    assert "A person opened this pull request" in scene.comments()[0]
+    assert "### Evidence" in found.text
+
+
+def test_publish_when_the_log_is_said_to_be_elsewhere_then_no_link_leads_there(scene: Scene) -> None:
+    scene.job = replace(scene.job, server_url="https://git.example")
+    for address, kept in (("https://evil.example/x", False), ("https://git.example/acme/widget/runs/7", True)):
+        scene.publish(run_url=address)
+        assert (address in scene.repository.issues[2].body, address in scene.comments()[0]) == (kept, kept)
 
 
 def test_publish_when_everything_is_as_long_as_it_may_be_then_the_forge_takes_it(scene: Scene) -> None:

@@ -37,6 +37,13 @@ def test_push_when_it_runs_then_the_token_is_in_no_argument_and_no_file(scene: S
     assert {asked.login for asked in scene.forge.requests if "receive-pack" in asked.path} == {"github-actions[bot]"}
 
 
+def test_check_out_when_the_repository_is_empty_then_a_first_commit_is_asked_for(scene: Scene, tmp_path: Path) -> None:
+    scene.repository.git("update-ref", "-d", "refs/heads/main")
+    with pytest.raises(RepositoryError, match="remote ref refs/heads/main") as refused:
+        check_out(scene.github.remote, tmp_path / "out", "main", depth=10)
+    assert "push a first commit" in refused.value.mend
+
+
 def test_push_when_somebody_was_quicker_then_nothing_is_overwritten(scene: Scene, tmp_path: Path) -> None:
     git_dir = pristine_git_dir(tmp_path / "x.git", head="ref: refs/heads/main")
     fetch_commits(scene.github.remote, git_dir, ["main"], depth=10)

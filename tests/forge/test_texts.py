@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from ostro.agent.errors import UsageError
 from ostro.agent.outcome import Ending
 from ostro.forge.evidence import EVIDENCE_FILE, PATCH_NAME, Evidence, read_evidence, write_evidence
-from ostro.forge.job_output import SUMMARY_BYTES, annotation, inert_log_line, write_outputs, write_summary
+from ostro.forge.job_output import (
+    SUMMARY_BYTES,
+    annotation,
+    annotation_lines,
+    inert_log_line,
+    write_outputs,
+    write_summary,
+)
 from ostro.forge.published_text import code, code_block, one_line, paragraph
 from ostro.forge.status import NEXT_STEPS
 from tests.forge.conftest import PATCH, Scene
@@ -71,6 +78,16 @@ def test_annotation_when_escaped_then_as_the_runner_wants_it() -> None:
     assert annotation("error", "a%b\r\nc", title="t: x, y") == "::error title=t%3A x%2C y::a%25b%0D%0Ac"
 
 
+def test_annotations_when_there_are_more_than_are_shown_then_the_last_says_how_many() -> None:
+    few = annotation_lines("warning", [f"line {number}" for number in range(10)], title="Ostro")
+    assert few == tuple(f"::warning title=Ostro::line {number}" for number in range(10))
+    many = annotation_lines("warning", [f"line {number}" for number in range(25)])
+    assert many[8:] == (
+        "::warning::line 8",
+        "::warning::16 more are in the step's summary and in the files of the run.",
+    )
+
+
 def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more() -> None:
     assert "::" not in inert_log_line("x\r::set-env name=A::b ##[group]")
 
@@ -111,6 +128,9 @@ def test_evidence_when_written_then_it_is_read_again(scene: Scene, tmp_path: Pat
         ({"cost_usd": -1}, "cost_usd"),
         ({"actor": "a\nb"}, "actor"),
         ({"reason": "x" * 5000}, "reason"),
+        ({"trigger": "label: fix) fixes #99"}, "trigger"),
+        ({"cost_source": "@everyone"}, "cost_source"),
+        ({"run_url": "https://x.example/a) [b](https://y.example"}, "run_url"),
     ],
 )
 def test_evidence_when_a_value_is_not_what_solve_writes_then_it_is_refused(

@@ -19,6 +19,10 @@ NAMES = ["bash", "str_replace_editor", "search", "git", "plan", "submit"]
 ISSUE = '<issue id="7f3a">\nadd() subtracts.\n</issue id="7f3a">'
 
 CASES: dict[str, tuple[str, dict[str, object]]] = {
+    "fresh_look": (
+        "fresh_look.j2",
+        {"title": "total() is one too high", "path": "price.py", "text": "def total(prices):\n    return 1"},
+    ),
     "system": ("system.j2", {}),
     "task_full": (
         "task.j2",

@@ -168,9 +168,7 @@ def one_sandbox(open_kind: Open) -> Iterator[AttachedSandbox]:
         yield box
 
 
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
-@given(before=st.lists(CHANGES, max_size=6), after=st.lists(CHANGES, max_size=6))
-def test_restore_when_anything_happened_gives_what_was(
+def restored(
     one_sandbox: AttachedSandbox,
     tmp_path_factory: pytest.TempPathFactory,
     base: tuple[Path, str],
@@ -185,6 +183,13 @@ def test_restore_when_anything_happened_gives_what_was(
     one_sandbox.run("\n".join(text.format(shlex.quote(name)) for text, name in after))
     one_sandbox.restore(point)
     assert state(one_sandbox) == expected
+
+
+ANYTHING = given(before=st.lists(CHANGES, max_size=6), after=st.lists(CHANGES, max_size=6))
+FEW, MANY = (settings(max_examples=number, suppress_health_check=list(HealthCheck)) for number in (8, 50))
+
+test_restore_when_anything_happened_gives_what_was = FEW(ANYTHING(restored))
+test_restore_when_anything_happened_many_times_gives_what_was = pytest.mark.slow(MANY(ANYTHING(restored)))
 
 
 def test_restore_when_the_file_is_damaged_says_so_and_touches_nothing(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.server
-import subprocess
 import threading
 import zipfile
 from collections.abc import Generator
@@ -34,11 +33,11 @@ from ostro.sandbox.environment_store import (
     delete_unfinished,
     list_environments,
 )
-from ostro.sandbox.host_git import Base, prepare_base
+from ostro.sandbox.host_git import Base
 from ostro.sandbox.local import open_local
 from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.registries import HostRegistries, host_registries
-from ostro.sandbox.repository import inspect_repository
+from tests.driving import make_base
 
 BACKENDS = [pytest.param("local"), pytest.param("docker", marks=pytest.mark.docker)]
 
@@ -46,18 +45,6 @@ LEFTOVERS = (
     "python -m pip install tiny",
     "mkdir -p node_modules && echo built > node_modules/a && echo generated > 'odd [name].txt'",
 )
-
-
-def make_base(folder: Path, files: dict[str, str]) -> Base:
-    repository = folder / "repository"
-    for name, text in files.items():
-        path = repository / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    for arguments in (["init", "-q", "-b", "main"], ["add", "."],
-                      ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "first"]):  # fmt: skip
-        subprocess.run(["git", *arguments], cwd=repository, check=True)
-    return prepare_base(inspect_repository(repository), folder / "base.git")
 
 
 def wheel(folder: Path, name: str) -> None:

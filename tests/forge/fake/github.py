@@ -229,6 +229,8 @@ def get_pull(view: View) -> tuple[int, Any]:
 def create_pull(view: View) -> tuple[int, Any]:
     body, repository = view.ask.body, view.repository
     head, base = str(body["head"]).split(":")[-1], body["base"]
+    if view.login == BOT and not repository.actions_may_open_pulls:
+        raise Refused(403, "GitHub Actions is not permitted to create or approve pull requests.")
     _text(body.get("body", ""))
     for name, branch in (("head", head), ("base", base)):
         if repository.head_of(branch) is None:

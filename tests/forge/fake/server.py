@@ -30,8 +30,9 @@ from tests.forge.fake.world import Token, World
 DIALECTS = {"/api/v3": github.answer, "/api/v4": gitlab.answer, "/api/v1": gitea.answer}
 """Root of the API -> who answers: GitHub Enterprise, GitLab, Gitea; all of the same world."""
 
-FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut"]
-"""`rate`, `secondary`: 403 of the two limits; `lost`: done, but no answer comes; `cut`: not done, and no answer."""
+FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut", "none"]
+"""`rate`, `secondary`: 403 of the two limits; `lost`: done, but no answer comes; `cut`: not done, and no answer;
+`none`: done and answered, for a strike alone."""
 
 
 @dataclass

@@ -93,7 +93,11 @@ class CheckRun:
 
 @dataclass
 class Repository:
-    """A repository with its bare git directory."""
+    """A repository with its bare git directory.
+
+    Attributes:
+        actions_may_open_pulls: the box "Allow GitHub Actions to create and approve pull requests".
+    """
 
     owner: str
     name: str
@@ -107,6 +111,7 @@ class Repository:
     labels: set[str] = field(default_factory=set[str])
     checks: dict[str, list[CheckRun]] = field(default_factory=dict[str, list[CheckRun]])
     private: bool = False
+    actions_may_open_pulls: bool = True
     default_branch: str = "main"
 
     @property

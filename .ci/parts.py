@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Run the tests in several processes: a part each, longest first, one process more than there are processors.
+
+    .venv/bin/python .ci/parts.py PYTEST_ARGUMENTS...      where one of them is a path, one process runs what it names
+
+Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
+does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
+What a part printed is shown when it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("faults", "sandbox", "agent", "forge", "benchmarks", "cli", "attacks")
+"""The parts below tests/ by how long they take; one more holds the rest."""
+
+INTERRUPTED, NOTHING_SELECTED = 2, 5
+
+
+def main(arguments: list[str]) -> int:
+    """Return 0 when every part passed, else the exit code of one that did not."""
+    os.chdir(ROOT)
+    if any(one.startswith("tests") and Path(one.partition("::")[0]).exists() for one in arguments):
+        return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
+    parts = {name: [f"tests/{name}"] for name in FOLDERS}
+    parts["rest"] = [f"--ignore=tests/{name}" for name in FOLDERS]
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as workers:
+        running = [workers.submit(run, name, [*arguments, *paths]) for name, paths in parts.items()]
+        try:
+            codes = [one.result() for one in running]
+        except KeyboardInterrupt:
+            workers.shutdown(cancel_futures=True)
+            return INTERRUPTED
+    return next((code for code in codes if code not in (0, NOTHING_SELECTED)), 0)
+
+
+def run(part: str, arguments: list[str]) -> int:
+    """Run one part, print what it said, return its exit code."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-o", f"cache_dir=.pytest_cache/{part}", *arguments]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    title = f"=== {part} ({time.monotonic() - started:.0f} s)\n".encode()
+    sys.stdout.buffer.write(title + (b"" if done.returncode == NOTHING_SELECTED else done.stdout))
+    sys.stdout.buffer.flush()
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
