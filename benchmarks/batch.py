@@ -129,8 +129,8 @@ def each(
     """
     found: dict[int, T] = {}
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="ostro-grade") as pool:
-        waiting = {pool.submit(work, one): number for number, one in enumerate(items)}
-        try:
+        try:  # from the first one on: leaving the pool would wait for all of them
+            waiting = {pool.submit(work, one): number for number, one in enumerate(items)}
             for future in as_completed(waiting):
                 found[waiting[future]] = future.result()
                 done(found[waiting[future]])
