@@ -112,7 +112,7 @@ class AttachedSandbox(Backend):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:
+    def fork(self, run_id: str, state_dir: Path) -> Self:
         """See `Sandbox.fork`."""
         # Where the image holds the workspace, that is the base, and the sibling takes stock of it.
         empty = self._spec.base_git is not None
