@@ -60,9 +60,10 @@ def command(repository: str, issue: int | None, label: str, out: Path, output: s
             **values: object) -> int:  # fmt: skip
     """Work on the issue that an event names and open a draft pull request with the evidence.
 
-    Reads GITHUB_EVENT_NAME, GITHUB_EVENT_PATH and GITHUB_TOKEN. Whoever asks must be able to write to the repository.
-    What starts nothing is said in one line, exit code 0. A run that found no fix is told on the issue, exit code 0;
-    7 means that the forge refused.
+    Reads GITHUB_EVENT_NAME, GITHUB_EVENT_PATH and GITHUB_TOKEN; on GitLab TRIGGER_PAYLOAD or OSTRO_ISSUE, and
+    OSTRO_FORGE_TOKEN. By hand, the same command with the same --out goes on with what is there. Whoever asks must be
+    able to write to the repository. What starts nothing is said in one line, exit code 0. A run that found no fix is
+    told on the issue, exit code 0; 7 means that the forge refused.
     """
     if click.get_current_context().invoked_subcommand is not None:
         return 0
@@ -81,7 +82,7 @@ def command(repository: str, issue: int | None, label: str, out: Path, output: s
 @_label_option
 @output_option
 def accept_command(repository: str, issue: int | None, label: str, output: str) -> int:
-    """Before both jobs, if wanted: says on the issue that a run will start. Needs to write comments."""
+    """Before both jobs: says "accepted" on the issue. Its token writes comments, and nothing else is needed."""
     from ostro.forge.job_output import write_outputs
     from ostro.forge.once import ensure_note
     from ostro.forge.status import progress_text
