@@ -7,6 +7,7 @@ patches and checkpoints all go through the shell (sandbox/shell.py).
 from __future__ import annotations
 
 import shutil
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,7 @@ class AttachedSandbox(Backend):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def fork(self, run_id: str, state_dir: Path) -> Self:
+    def fork(self, run_id: str, state_dir: Path) -> AttachedSandbox:
         """See `Sandbox.fork`."""
         # Where the image holds the workspace, that is the base, and the sibling takes stock of it.
         empty = self._spec.base_git is not None
@@ -125,6 +126,10 @@ class AttachedSandbox(Backend):
             sibling.close()
             raise
         return sibling
+
+    @abstractmethod
+    def _sibling(self, spec: SandboxSpec) -> AttachedSandbox:
+        """Return an unopened sandbox of the same backend and environment."""
 
     def _fill(self, sibling: AttachedSandbox) -> None:
         """Copy the workspace into a sandbox that was opened with an empty one."""

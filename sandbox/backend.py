@@ -6,10 +6,9 @@ sandbox/docker.py, sandbox/local.py and sandbox/bare.py are the backends; sandbo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
 
 from ostro.sandbox import usage
-from ostro.sandbox.protocol import Channel, Limits, SandboxName, SandboxSpec
+from ostro.sandbox.protocol import Channel, Limits, SandboxName
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR
 from ostro.sandbox.world import World
 
@@ -73,10 +72,6 @@ class Backend(ABC):
     @abstractmethod
     def _close_world(self) -> None:
         """End every process and remove what `_open_world` made. Safe to call twice and after a failed start."""
-
-    @abstractmethod
-    def _sibling(self, spec: SandboxSpec) -> Self:
-        """Return an unopened sandbox of the same backend and environment."""
 
     # What a backend may refine.
 

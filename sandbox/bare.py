@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Self
 
 from ostro.sandbox import usage
 from ostro.sandbox.attached import AttachedSandbox
@@ -116,8 +115,8 @@ class BareSandbox(AttachedSandbox):
         for name in _FOLDERS:
             remove_tree(self._folder / name)
 
-    def _sibling(self, spec: SandboxSpec) -> Self:
-        return type(self)(spec)
+    def _sibling(self, spec: SandboxSpec) -> BareSandbox:
+        return BareSandbox(spec)
 
     def _end(self) -> None:
         """End the supervisor and everything below it: no namespace does it for us."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from ostro.sandbox import docker_config as config
 from ostro.sandbox.attached import AttachedSandbox
@@ -266,8 +266,8 @@ class DockerSandbox(AttachedSandbox):
                     self._engine.remove_container(stray.id)
                 self._engine.remove_volume(volume)
 
-    def _sibling(self, spec: SandboxSpec) -> Self:
-        return type(self)(spec, self._engine, engine_wait_s=self._engine_wait_s)
+    def _sibling(self, spec: SandboxSpec) -> DockerSandbox:
+        return DockerSandbox(spec, self._engine, engine_wait_s=self._engine_wait_s)
 
     def _labels(self) -> dict[str, str]:
         about = {

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from ostro.sandbox import jail, snapshot, usage
 from ostro.sandbox.attached import AttachedSandbox
@@ -275,8 +275,8 @@ class LocalSandbox(AttachedSandbox):
         for name in ("workspace", "root", "etc"):
             remove_tree(self._spec.state_dir / name)
 
-    def _sibling(self, spec: SandboxSpec) -> Self:
-        return type(self)(spec, self._means, parent=self._workspace)
+    def _sibling(self, spec: SandboxSpec) -> LocalSandbox:
+        return LocalSandbox(spec, self._means, parent=self._workspace)
 
     def _fill(self, sibling: AttachedSandbox) -> None:
         # Copied inside the new sandbox, where no link in the old workspace leads to the host.
