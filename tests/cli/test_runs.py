@@ -107,7 +107,7 @@ def test_runs_when_a_folder_was_given_lists_it_and_clean_leaves_it_alone(home: P
     assert listed["run"] == run.report.run == str(tmp_path / "run")
     name = call("runs").stdout.split()[0]
     assert json.loads(call("runs", name, "--output", "json").stdout)["run"] == run.report.run
-    assert f"removed {name} (its folder stays)" in call("clean", "--all").stdout
+    assert f"removed {name} (its folder stays)" in call("clean", "--runs").stdout
     assert "No runs in" in call("runs").stdout
     assert is_working(tmp_path / "run") is False
     assert find_run(home, run.report.run) == tmp_path / "run"
