@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("faults", "sandbox", "sandbox/test_image.py", "agent", "forge", "benchmarks", "cli", "attacks")
+PARTS = ("forge", "faults", "sandbox", "attacks", "agent", "benchmarks", "sandbox/test_image.py", "cli")
 """Below tests/, by how long they take; one more holds the rest. Making an image takes minutes, by itself."""
 
 INTERRUPTED, NOTHING_SELECTED = 2, 5
