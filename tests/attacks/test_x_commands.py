@@ -49,7 +49,7 @@ def test_x02_memory_hog_when_run_is_ended_and_called_so(kind: str, open_kind: Op
         pytest.skip("the same limits as bubblewrap, or none")
     with open_kind(kind, limits=replace(LIMITS, memory_bytes=128 * 1024**2)) as box:
         # Four processes below the limit of one, together above the limit of all.
-        hog = "a=$(head -c 48000000 /dev/zero | tr '\\0' x); sleep 4"
+        hog = "a=$(head -c 48000000 /dev/zero | tr '\\0' x); sleep 15"
         done = box.run(f"for i in 1 2 3 4; do ( {hog} ) & done; wait; echo survived", timeout_s=30)
         assert done.duration_s < 20
         if kind == "docker":
