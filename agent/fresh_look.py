@@ -38,7 +38,7 @@ class FreshLook:
 def fresh_look(tools: ToolContext, title: str) -> FreshLook | None:
     """Return the question, or None.
 
-    There is none where the model has looked at no file or has edited one, or where the last one is too long or no text.
+    There is none where something is changed, no file was looked at, or the last one is too long or no text.
 
     Args:
         tools: know which file the model saw last.
@@ -48,7 +48,7 @@ def fresh_look(tools: ToolContext, title: str) -> FreshLook | None:
         SandboxError: the sandbox is gone.
     """
     path = next(reversed(tools.state.seen), "")
-    if not path or tools.state.edits:
+    if not path or tools.sandbox.patch():
         return None
     try:
         text = tools.sandbox.read(path, max_bytes=MAX_FILE_BYTES).decode("utf-8")

@@ -133,9 +133,11 @@ class Agent:
         return None
 
     def _correction(self, *, remaining: int) -> str:
-        if not remaining and (look := fresh_look(self.tools, self.title)):
-            self.history.condense(KEPT_MESSAGES, (LOOKED,))
-            self.asked = look.path
-            return look.text
+        if not remaining:
+            self.checkpoints.settle()
+            if look := fresh_look(self.tools, self.title):
+                self.history.condense(KEPT_MESSAGES, (LOOKED,))
+                self.asked = look.path
+                return look.text
         seen = self.tools.state.seen
         return no_call_nudge(names=self.toolset.names, remaining=remaining, cut_at=self.asker.cut_at, seen=seen)

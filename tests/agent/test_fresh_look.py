@@ -50,6 +50,12 @@ def test_run_when_the_model_falls_silent_then_the_file_that_it_answers_with_is_w
     assert replay(ReplayRequest(Path(run.report.run) / "trajectory.jsonl", tmp_path / "home")).drifts == ()
 
 
+def test_run_when_an_edit_was_taken_back_then_the_file_is_asked_for(tmp_path: Path) -> None:
+    run = driven(tmp_path, [VIEW, FIX, edit(command="undo_edit", path="price.py"), SAID, SAID, ANSWER, SUBMIT, SUBMIT])
+    assert asked(run) == ["", "price.py"]
+    assert run.report.tests.verified
+
+
 def test_run_when_the_process_ended_after_the_question_then_the_log_knows_what_was_asked_for(tmp_path: Path) -> None:
     run = driven(tmp_path, [VIEW, SAID, SAID, ANSWER, SUBMIT, SUBMIT])
     question = next(index for index, event in enumerate(run.events) if isinstance(event, Nudged) and event.asks_for)
