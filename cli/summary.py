@@ -41,7 +41,7 @@ def summary(report: RunReport, *, color: bool, repository: Path | None = None) -
     """
     good = report.outcome is Ending.SUBMITTED and report.exit_code == 0
     headline = paint(report.outcome.value, BOLD, GREEN if good else RED, on=color)
-    reason = f": {one_line(report.reason, 200)}" if report.reason else ""
+    reason = f": {one_line(report.reason, 200)}" if report.reason not in ("", report.outcome.value) else ""
     lines = ["", headline + reason]
     lines += [f"  {name:<8} {value}" for name, value in _facts(report, color=color) if value]
     lines += [paint(f"  warning  {one_line(text, 300)}", YELLOW, on=color) for text in report.warnings]

@@ -5,7 +5,6 @@ conda's `activate`.
 """
 
 import json
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -28,11 +27,7 @@ from ostro.sandbox.protocol import SandboxError
 from tests.benchmarks.test_history import git
 from tests.cli.test_grade import ostro
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.docker,
-    pytest.mark.skipif(not shutil.which("docker-registry"), reason="no docker-registry (apt install docker-registry)"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
 CODE = "def double(x):\n    return x + x + 1\n"
 RUNTESTS = """\

@@ -27,8 +27,14 @@ from ostro.sandbox.toolchain import host_toolchain
 ENDED_EARLY = "the test process ended before its witness could speak"
 
 
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(not shutil.which(program), reason=f"no {program} on this machine")
+@pytest.fixture
+def go() -> None:
+    assert shutil.which("go"), "go is not installed: apt-get install golang-go"
+
+
+@pytest.fixture
+def cargo() -> None:
+    assert shutil.which("cargo"), "cargo is not installed: apt-get install cargo"
 
 
 def row(files: Mapping[str, str], command: str, parser: str, tests: list[str]) -> Instance:
@@ -77,7 +83,8 @@ func init() {
 """
 
 
-@needs("go")
+@pytest.mark.slow
+@pytest.mark.usefixtures("go")
 def test_go_when_the_fix_is_graded_then_its_test_process_was_seen_to_its_end(
     ring: Instance, instances_home: Path, tmp_path: Path
 ) -> None:
@@ -87,7 +94,8 @@ def test_go_when_the_fix_is_graded_then_its_test_process_was_seen_to_its_end(
     assert "-exec" not in (tmp_path / "test.log").read_text()
 
 
-@needs("go")
+@pytest.mark.slow
+@pytest.mark.usefixtures("go")
 def test_go_when_the_patch_prints_the_lines_and_ends_the_process_then_it_is_inconsistent(
     ring: Instance, instances_home: Path, tmp_path: Path
 ) -> None:
@@ -116,7 +124,8 @@ def rust_world() -> dict[str, Any]:
     return {"read_only": tuple(map(str, chain.folders)), "env": {"PATH": search, "CARGO_HOME": "/tmp/cargo"}}
 
 
-@needs("cargo")
+@pytest.mark.slow
+@pytest.mark.usefixtures("cargo")
 @pytest.mark.parametrize(
     ("source", "wanted", "verdict", "consistency", "finding"),
     [
@@ -160,7 +169,6 @@ def jest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@needs("npm")
 @pytest.mark.parametrize("command", ["jest --verbose", "jest --verbose --runInBand", "npm test -- --verbose"])
 def test_jest_when_graded_then_jest_itself_tells_what_its_tests_came_to(
     jest: Path, instances_home: Path, tmp_path: Path, command: str
@@ -214,9 +222,10 @@ def test_maven_when_a_test_told_as_passed_failed_in_its_report_then_it_is_incons
     environment = build_environment(instance, "local", instances_home)
     with open_sandbox("local", specification(instance, environment, tmp_path)) as box:
         stand = MavenStand()
-        box.run(stand.prepare(box) + "sleep 1.1")  # the time of a file counts by the second on some disks
+        box.run(stand.prepare(box))
         assert stand.hear(box) is None, "an old report is none of this run"
         box.write(f"{box.workdir}/module/target/surefire-reports/TEST-new.xml", SUREFIRE.encode())
+        box.run("touch -d '5 seconds' module/target/surefire-reports/TEST-new.xml")  # some disks count whole seconds
         told = stand.hear(box)
     assert told is not None
 
