@@ -5,14 +5,16 @@
 
 Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
 does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
-What a part printed is shown when it has ended.
+What a part printed is shown when it has ended; one that does not end is ended.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,9 @@ PARTS = ("forge", "faults", "sandbox", "attacks", "agent", "benchmarks", "sandbo
 """Below tests/, by how long they take; one more holds the rest. Making an image takes minutes, by itself."""
 
 INTERRUPTED, NOTHING_SELECTED = 2, 5
+
+PART_LIMIT_S, DUMP_S = 1500.0, 10.0
+"""A test has a limit of its own (pyproject.toml); this one is for a part that stands still where no test runs."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,11 +55,20 @@ def run(part: str, arguments: list[str]) -> int:
     """Run one part, print what it said, return its exit code."""
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir=.pytest_cache/{part}", *arguments]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    title = f"=== {part} ({time.monotonic() - started:.0f} s)\n".encode()
-    sys.stdout.buffer.write(title + (b"" if done.returncode == NOTHING_SELECTED else done.stdout))
+    with tempfile.TemporaryFile() as said:  # no pipe: what a test left running would hold it open
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            code = process.wait(PART_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # pytest's faulthandler then writes where each thread stands
+            time.sleep(DUMP_S)
+            process.kill()
+            code = process.wait()
+        said.seek(0)
+        output = b"" if code == NOTHING_SELECTED else said.read()
+    sys.stdout.buffer.write(f"=== {part} ({time.monotonic() - started:.0f} s)\n".encode() + output)
     sys.stdout.buffer.flush()
-    return done.returncode
+    return code
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 10
 CALL_TIMEOUT_S = 120
+SILENCE_S = 600
+"""How long a call may stay silent for which docker-py sets no limit: pulling and importing tell how far they are."""
+
 OLDEST_API = "1.24"
 SSH_FORWARD = "ssh -NL /tmp/docker.sock:/var/run/docker.sock HOST & export DOCKER_HOST=unix:///tmp/docker.sock"
 
@@ -68,11 +71,16 @@ def _client(address: str, env: Mapping[str, str]) -> APIClient:
     from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
+    class Client(docker.APIClient):
+        def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            options["timeout"] = options.get("timeout") or SILENCE_S
+            return super().send(request, **options)
+
     try:
         settings: dict[str, Any] = {**kwargs_from_env(environment={**env, "DOCKER_HOST": address})}
         with contextlib.closing(docker.APIClient(version=OLDEST_API, timeout=PROBE_TIMEOUT_S, **settings)) as probe:
             version = str(probe.version(api_version=False)["ApiVersion"])
-        return docker.APIClient(version=version, timeout=CALL_TIMEOUT_S, **settings)
+        return Client(version=version, timeout=CALL_TIMEOUT_S, **settings)
     except (DockerException, requests.RequestException, KeyError, TypeError) as error:
         raise _no_answer(address, error) from error
 
