@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Run the tests in several processes: a part each, longest first, one process more than there are processors.
 
-    .venv/bin/python .ci/parts.py PYTEST_ARGUMENTS...      where one of them is a path, one process runs what it names
+    .venv/bin/python .ci/parts.py [--once-more] PYTEST_ARGUMENTS...
+
+Where one of the arguments is a path, one process runs what it names. With `--once-more` the tests that failed are run
+again, alone: kills and time limits race with whatever else the machine does. Both results are shown.
 
 Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
 does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
@@ -23,7 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("forge", "faults", "sandbox", "attacks", "agent", "benchmarks", "sandbox/test_image.py", "cli")
 """Below tests/, by how long they take; one more holds the rest. Making an image takes minutes, by itself."""
 
-INTERRUPTED, NOTHING_SELECTED = 2, 5
+ONCE_MORE = "--once-more"
+PASSED, FAILED, INTERRUPTED, NOTHING_SELECTED = 0, 1, 2, 5
 
 PART_LIMIT_S, DUMP_S = 1500.0, 10.0
 """A test has a limit of its own (pyproject.toml); this one is for a part that stands still where no test runs."""
@@ -32,18 +36,21 @@ PART_LIMIT_S, DUMP_S = 1500.0, 10.0
 def main(arguments: list[str]) -> int:
     """Return 0 when every part passed, else the exit code of one that did not."""
     os.chdir(ROOT)
+    once_more, arguments = ONCE_MORE in arguments, [one for one in arguments if one != ONCE_MORE]
     if any(one.startswith("tests") and Path(one.partition("::")[0]).exists() for one in arguments):
         return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
-    parts = {part: [f"tests/{part}", *others(f"{part}/")] for part in PARTS}
-    parts["rest"] = others("")
+    parts = {part: [f"tests/{part}", *others(f"{part}/")] for part in PARTS} | {"rest": others("")}
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as workers:
-        running = [workers.submit(run, name, [*arguments, *paths]) for name, paths in parts.items()]
+        running = {name: workers.submit(run, name, [*arguments, *paths]) for name, paths in parts.items()}
         try:
-            codes = [one.result() for one in running]
+            codes = {name: one.result() for name, one in running.items()}
         except KeyboardInterrupt:
             workers.shutdown(cancel_futures=True)
             return INTERRUPTED
-    return next((code for code in codes if code not in (0, NOTHING_SELECTED)), 0)
+    for name in [name for name, code in codes.items() if code == FAILED and once_more]:
+        again = run(name, [*arguments, *parts[name], "--last-failed"], title=f"{name}, what failed once more")
+        codes[name] = FAILED if again == NOTHING_SELECTED else again
+    return next((code for code in codes.values() if code not in (PASSED, NOTHING_SELECTED)), PASSED)
 
 
 def others(below: str) -> list[str]:
@@ -51,7 +58,7 @@ def others(below: str) -> list[str]:
     return [f"--ignore=tests/{part}" for part in PARTS if part.startswith(below)]
 
 
-def run(part: str, arguments: list[str]) -> int:
+def run(part: str, arguments: list[str], title: str = "") -> int:
     """Run one part, print what it said, return its exit code."""
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-o", f"cache_dir=.pytest_cache/{part}", *arguments]
@@ -66,7 +73,7 @@ def run(part: str, arguments: list[str]) -> int:
             code = process.wait()
         said.seek(0)
         output = b"" if code == NOTHING_SELECTED else said.read()
-    sys.stdout.buffer.write(f"=== {part} ({time.monotonic() - started:.0f} s)\n".encode() + output)
+    sys.stdout.buffer.write(f"=== {title or part} ({time.monotonic() - started:.0f} s)\n".encode() + output)
     sys.stdout.buffer.flush()
     return code
 
