@@ -26,7 +26,7 @@ from ostro.sandbox.host_git import Base, prepare_base
 from ostro.sandbox.namespace import PROXY_VARIABLES
 from ostro.sandbox.open import choose, open_sandbox
 from ostro.sandbox.protocol import Limits, Sandbox, SandboxError, SandboxSpec
-from ostro.sandbox.reaper import reap, remove_run, remove_tree
+from ostro.sandbox.reaper import reap, reap_scratch, remove_run, remove_tree
 from ostro.sandbox.registries import host_registries
 from ostro.sandbox.repository import Repository
 
@@ -132,7 +132,7 @@ def prepare_workshop(
         SandboxError: no sandbox can be had, or its environment cannot be built.
     """
     limits = Limits(memory_bytes=parse_size(settings.memory))
-    _reap_leftovers(settings.home / "sandboxes", run_id)
+    _reap_leftovers(settings.home / "sandboxes", run_id, folder)
     base = base or prepare_base(repository, folder / BASE_GIT)
     tree = read_base(base.git_dir, base.commit).tree
     spec = SandboxSpec(
@@ -159,13 +159,14 @@ def prepare_workshop(
     )
 
 
-def _reap_leftovers(sandboxes: Path, run_id: str) -> None:
+def _reap_leftovers(sandboxes: Path, run_id: str, folder: Path) -> None:
     """Remove what killed runs left behind, beside the work: an engine may take a moment to answer."""
-    threading.Thread(target=_reap, args=(sandboxes, run_id), name="ostro-reaper", daemon=True).start()
+    threading.Thread(target=_reap, args=(sandboxes, run_id, folder), name="ostro-reaper", daemon=True).start()
 
 
-def _reap(sandboxes: Path, run_id: str) -> None:
+def _reap(sandboxes: Path, run_id: str, folder: Path) -> None:
     with contextlib.suppress(OSError, SandboxError):  # it waits for the next start
+        reap_scratch(folder)
         reap(sandboxes, spare=(run_id,))
 
 

@@ -10,14 +10,13 @@ import io
 import re
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ostro.benchmarks.edit_cases import Case, generate
 from ostro.sandbox.open import open_sandbox
 from ostro.sandbox.protocol import SAVED_BYTES, Sandbox, SandboxSpec
+from ostro.sandbox.scratch import scratch_folder
 from ostro.tools.editor import EDITOR, EditorArgs
 from ostro.tools.protocol import Observation, ToolContext
 
@@ -101,8 +100,8 @@ def table(results: Iterable[Result]) -> str:
 
 def main() -> int:
     """Run all cases in the embedded sandbox, print the table and each fault; 1 when there is any."""
-    with tempfile.TemporaryDirectory(prefix="ostro-edits-") as folder:
-        spec = SandboxSpec(run_id="edits", state_dir=Path(folder))
+    with scratch_folder("edits") as folder:
+        spec = SandboxSpec(run_id="edits", state_dir=folder)
         with open_sandbox("local", spec) as sandbox:
             results = list(run(sandbox, generate()))
     sys.stdout.write(f"{table(results)}\n")

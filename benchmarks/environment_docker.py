@@ -45,6 +45,7 @@ from ostro.benchmarks.sources import (
     unpack_archive,
     unpack_source,
 )
+from ostro.sandbox.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine, ImageInfo
@@ -158,11 +159,11 @@ def _build_packages(engine: Engine, base: str, tag: str, setup: EnvironmentSetup
 
 def _build_tree(engine: Engine, packages: str, tag: str, setup: EnvironmentSetup, cache: Path) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="ostro-tree-") as scratch,
+        scratch_folder("tree") as scratch,
         _container(engine, packages, workdir=WORKDIR, env={"PATH": PATH, **setup.env}) as container,
     ):
-        unpack_source(setup.source, Path(scratch), cache)
-        _put(engine, container, Path(scratch), WORKDIR)
+        unpack_source(setup.source, scratch, cache)
+        _put(engine, container, scratch, WORKDIR)
         _run(engine, container, "\n".join([*setup.install, _COMMIT]), partial(keep_build_log, cache, tag))
         engine.commit(container, tag)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,6 +41,7 @@ from ostro.benchmarks.sources import (
 from ostro.sandbox import jail
 from ostro.sandbox.jail import Mount
 from ostro.sandbox.local import NOBODY, find_means
+from ostro.sandbox.scratch import scratch_folder
 
 TMP_BYTES = 4 * 1024**3
 
@@ -91,8 +91,7 @@ def _packages(setup: EnvironmentSetup, cache: Path) -> Path:
 def _run_isolated(script: str, env: Path, log: Log, *, wheels: Path | None = None, tree: Path | None = None) -> None:
     """Run a build step in the embedded sandbox's own isolation, but with what it builds writable."""
     workdir = WORKDIR if tree is not None else "/tmp"  # noqa: S108  # inside
-    with tempfile.TemporaryDirectory(prefix="ostro-build-") as name:
-        folder = Path(name)
+    with scratch_folder("build") as folder:
         (folder / "root").mkdir()
         jail.write_stubs(folder / "etc")
         mounts = [*jail.system_mounts(folder / "etc"), Mount("tmpfs", "/tmp", size_bytes=TMP_BYTES)]  # noqa: S108

@@ -8,7 +8,6 @@ benchmarks/environment.py; used by everything that asks whether a patch is good.
 from __future__ import annotations
 
 import shlex
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import open_sandbox
 from ostro.sandbox.protocol import Completed, Sandbox, SandboxSpec
 from ostro.sandbox.repository import inspect_repository
+from ostro.sandbox.scratch import scratch_folder
 
 TEST_TIMEOUT_S = 1800.0
 LOG_BYTES = 32 * 1024 * 1024
@@ -67,8 +67,8 @@ def grade(
     needs = instance.setup.needs if instance.setup else ()
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(prefix="ostro-grade-") as scratch,
-        open_sandbox(environment.flavour, specification(instance, environment, Path(scratch))) as sandbox,
+        scratch_folder("grade") as scratch,
+        open_sandbox(environment.flavour, specification(instance, environment, scratch)) as sandbox,
     ):
         opened(sandbox)
         if missing := [program for program in needs if not sandbox.has(program)]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from ostro.benchmarks.recipe import Environment, Flavour
 from ostro.benchmarks.results import GradeReport
 from ostro.sandbox.open import open_sandbox
 from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.scratch import scratch_folder
 
 DEFAULT_HOME = Path.home() / ".cache" / "ostro-instances"
 NOT_RUN = "not run"
@@ -58,15 +58,15 @@ def base_files(instance: Instance) -> Mapping[str, str]:
 def judge_forgery(forgery: Forgery, instance: Instance, environment: Environment) -> GradeReport:
     """Grade one forgery as any other patch."""
     patch = forgery.patch(base_files(instance)).encode()
-    with tempfile.TemporaryDirectory(prefix="ostro-red-team-") as folder:
-        return grade(instance, environment, patch, Path(folder), timeout_s=120)
+    with scratch_folder("red-team") as folder:
+        return grade(instance, environment, patch, folder, timeout_s=120)
 
 
 def official_run(forgery: Forgery, instance: Instance, environment: Environment) -> LoggedRun | None:
     """Run one forgery by the official procedure; None where its patch does not apply."""
     with (
-        tempfile.TemporaryDirectory(prefix="ostro-red-team-") as folder,
-        open_sandbox(environment.flavour, specification(instance, environment, Path(folder))) as sandbox,
+        scratch_folder("red-team") as folder,
+        open_sandbox(environment.flavour, specification(instance, environment, folder)) as sandbox,
     ):
         if not apply_patch(sandbox, forgery.patch(base_files(instance)).encode()).by:
             return None

@@ -27,6 +27,7 @@ from ostro.benchmarks.instance import FilesSource, GitSource, SdistSource, Sourc
 from ostro.sandbox.git_process import must, run_git
 from ostro.sandbox.host_git import identity, prepare_base
 from ostro.sandbox.repository import inspect_repository
+from ostro.sandbox.scratch import scratch_folder
 
 KEY_DIGITS = 16
 PIP_TIMEOUT_S = 1800
@@ -105,8 +106,8 @@ def unpack_source(source: Source, into: Path, cache: Path) -> None:
 def _unpack_commit(source: GitSource, into: Path) -> None:
     """Write the tree of one commit, and nothing of what the repository holds besides."""
     found = replace(inspect_repository(Path(source.repository)), head_commit=source.commit)
-    with tempfile.TemporaryDirectory(prefix="ostro-base-") as scratch:
-        base = prepare_base(found, Path(scratch, "base.git"), depth=1)
+    with scratch_folder("base") as scratch:
+        base = prepare_base(found, scratch / "base.git", depth=1)
         for arguments in (["read-tree", base.commit], ["checkout-index", "--all", "--force"]):
             must(
                 run_git(arguments, git_dir=base.git_dir, work_tree=into, cwd=into, settings=["core.bare=false"]),

@@ -6,7 +6,6 @@ after in a sandbox, twice. Behind `ostro init-task`.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from ostro.benchmarks.tampering import is_test, paths_of
 from ostro.benchmarks.verdict import normal_newlines
 from ostro.sandbox.git_process import GitResult, must, run_git
 from ostro.sandbox.repository import inspect_repository
+from ostro.sandbox.scratch import scratch_folder
 
 INLINE_BYTES = 256 * 1024
 """A base tree of plain text up to this size goes into the row itself, which then needs no repository."""
@@ -156,11 +156,11 @@ def make_task(
 
 
 def _passing(instance: Instance, environment: Environment, patch: bytes) -> set[str]:
-    with tempfile.TemporaryDirectory(prefix="ostro-task-") as name:
-        report = grade(instance, environment, patch, Path(name))
+    with scratch_folder("task") as folder:
+        report = grade(instance, environment, patch, folder)
         if report.verdict == "patch_failed":
             raise TaskError(f"{instance.instance_id}: the fix does not apply to its base: {report.findings}")
-        log = normal_newlines(Path(name, TEST_LOG).read_text(encoding="utf-8"))
+        log = normal_newlines((folder / TEST_LOG).read_text(encoding="utf-8"))
     statuses = PARSERS[instance.environment.log_parser](log)
     return {test for test, status in statuses.items() if status in PASSING}
 

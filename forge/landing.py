@@ -8,9 +8,8 @@ again changes nothing.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,9 @@ from ostro.agent.errors import ForgeError
 from ostro.forge.evidence import Evidence
 from ostro.sandbox.git_process import must, pristine_git_dir, run_git
 from ostro.sandbox.host_git import OSTRO_EMAIL, OSTRO_NAME, Base, identity, patched
+from ostro.sandbox.reaper import reap_scratch
 from ostro.sandbox.remote import Remote, fetch_commits, push_commit, remote_heads
+from ostro.sandbox.scratch import scratch_folder
 
 HISTORY_COMMITS = 500
 RUN_TRAILER = "Ostro-Run"
@@ -64,13 +65,14 @@ class Landing:
     def __init__(self, remote: Remote, evidence: Evidence) -> None:
         self._remote = remote
         self._evidence = evidence
-        self._scratch = tempfile.TemporaryDirectory(prefix="ostro-publish-")
+        reap_scratch()
+        self._scratch = ExitStack()
         try:
-            folder = Path(self._scratch.name) / "fetched.git"
+            folder = self._scratch.enter_context(scratch_folder("publish")) / "fetched.git"
             self._git_dir = pristine_git_dir(folder, head=f"ref: refs/heads/{evidence.base_branch}")
             self.base = self._fetch()
         except BaseException:
-            self._scratch.cleanup()
+            self._scratch.close()
             raise
 
     def __enter__(self) -> Self:
@@ -79,7 +81,7 @@ class Landing:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def _fetch(self) -> Base:
         evidence = self._evidence

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from ostro.sandbox.host_git import Base
 from ostro.sandbox.owner import LABEL, current_owner
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.registries import HostRegistries
+from ostro.sandbox.scratch import scratch_folder
 from ostro.sandbox.setup_phase import (
     SetupResult,
     begin_setup,
@@ -125,9 +125,9 @@ class LocalMaker:
         if os.geteuid() == 0:
             os.chown(environment, NOBODY, NOBODY)
         registries = self._order.registries
-        with tempfile.TemporaryDirectory(prefix="ostro-setup-") as state, _proxy(self._order) as proxy:
+        with scratch_folder("setup") as state, _proxy(self._order) as proxy:
             spec = replace(
-                _setup_spec(self._order, key, Path(state) / "sandbox"),
+                _setup_spec(self._order, key, state / "sandbox"),
                 image=str(staging),
                 env={**self.path_variables(str(staging)), **self._order.variables},
                 read_only=(*self.folders, *registries.folders),
@@ -214,16 +214,16 @@ class DockerMaker:
     def make(self, staging: Path, key: str) -> EnvironmentRecord:  # noqa: ARG002  # nothing but the record stays
         """See `Maker`."""
         tag = f"{IMAGE_REPOSITORY}:{key}"
-        with tempfile.TemporaryDirectory(prefix="ostro-setup-") as state:
-            socket = Path(state) / "proxy.sock"
+        with scratch_folder("setup") as state:
+            socket = state / "proxy.sock"
             spec = replace(
-                _setup_spec(self._order, key, Path(state) / "sandbox"),
+                _setup_spec(self._order, key, state / "sandbox"),
                 image=self._info.id,
                 env={**self.path_variables(tag), **self._order.variables},
             )
             with _proxy(self._order, socket) as proxy, self._open(spec, proxy) as sandbox:
                 commands, result = _furnish(sandbox, self._order, "python3", proxy, shows_folders=False)
-                size = self._save(sandbox.container, Path(state) / "environment.tar", tag)
+                size = self._save(sandbox.container, state / "environment.tar", tag)
         return EnvironmentRecord(
             key=key,
             kind="docker",

@@ -7,7 +7,6 @@ applied to a private index over a pristine git directory; git_process.py says wh
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ostro.sandbox.git_process import must, pristine_git_dir, run_git
 from ostro.sandbox.repository import Repository, borrowed_view
+from ostro.sandbox.scratch import scratch_folder
 
 BASE_DEPTH = 200
 BASE_REF = "refs/heads/base"
@@ -231,9 +231,9 @@ def patched(base: Base, patch: bytes) -> Generator[PatchedTree]:
     Raises:
         RepositoryError: it does not apply, or git refuses one of its paths (`..`, `.git`, a symlink's inside).
     """
-    with tempfile.TemporaryDirectory(prefix="ostro-git-") as scratch:
+    with scratch_folder("git") as scratch:
         git_dir = pristine_git_dir(
-            Path(scratch) / "apply.git",
+            scratch / "apply.git",
             borrow=base.git_dir.resolve() / "objects",
             head=base.commit,
             object_format=base.object_format,

@@ -85,6 +85,7 @@ def build_image(
     """
     _require_debootstrap()
     include = sorted({*BASE_PACKAGES, *packages})
+    # Not one of sandbox/scratch.py: a debootstrap that outlives us may have this machine's folders mounted in it.
     with tempfile.TemporaryDirectory(prefix="ostro-image-") as folder:
         root = Path(folder) / "root"
         say(f"debootstrap {suite}: {len(include)} packages and what they need, from {mirror}")

@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from ostro.sandbox.jail import Mount
 from ostro.sandbox.pipes import PipeChannel, end_process, first_process, start_process
 from ostro.sandbox.protocol import ENVIRONMENT_DIR, Limits, SandboxError, SandboxName, SandboxSpec
 from ostro.sandbox.reaper import remove_tree
+from ostro.sandbox.scratch import scratch_folder
 from ostro.sandbox.seccomp import own_filter
 from ostro.sandbox.shell import BASE_GIT, STATE_DIR, base_environment, boot_argv
 from ostro.sandbox.world import World, end_processes, process_names
@@ -157,8 +157,7 @@ def _candidates() -> list[Means]:
 @cache
 def _probe(means: Means) -> str | None:
     """Run `true` in the sandbox; return None, or why it failed."""
-    with tempfile.TemporaryDirectory(prefix="ostro-probe-") as name:
-        folder = Path(name)
+    with scratch_folder("probe") as folder:
         root = folder / "root"
         root.mkdir()
         jail.write_stubs(folder / "etc")

@@ -93,7 +93,12 @@ def claim(folder: Path) -> None:
                 kind="unavailable",
                 mend="Wait for it, or end it.",
             )
-        (folder / OWNER_FILE).write_text(json.dumps(asdict(here)) + "\n", encoding="utf-8")
+        note_owner(folder)
+
+
+def note_owner(folder: Path) -> None:
+    """Write into a folder that it is this process's."""
+    (folder / OWNER_FILE).write_text(json.dumps(asdict(current_owner())) + "\n", encoding="utf-8")
 
 
 def read_owner(folder: Path) -> Owner | None:

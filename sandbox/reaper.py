@@ -1,7 +1,7 @@
-"""Remove what a crashed ostro left behind: containers and volumes with our label, folders of local sandboxes.
+"""Remove what a crashed ostro left behind: containers and volumes with our label, folders of sandboxes, scratch.
 
 Runs at the next start of any ostro (agent/workshop.py). Whatever cannot be judged (sandbox/owner.py) is left alone, and
-everything for a grace, in which a resumed run can take it over.
+everything but scratch for a grace, in which a resumed run can take it over.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ostro.sandbox.owner import LABEL, Owner, current_owner, locked, owner_is_dead, read_owner
 from ostro.sandbox.protocol import SandboxError
+from ostro.sandbox.scratch import scratch_folders
 
 if TYPE_CHECKING:
     from ostro.sandbox.docker_engine import Engine, Labelled
@@ -38,6 +39,7 @@ class Reaped:
     containers: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    scratch: tuple[Path, ...] = ()
 
 
 def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()) -> Reaped:
@@ -50,14 +52,15 @@ def reap(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection
     """
     from ostro.sandbox.docker_engine import Engine
 
-    folders = reap_folders(sandboxes, grace_s=grace_s, spare=spare).folders
+    found = replace(reap_folders(sandboxes, grace_s=grace_s, spare=spare), scratch=reap_scratch())
     try:
         engine = Engine.connect()
     except SandboxError:
-        return Reaped(folders=folders)  # no engine, or not now: the containers wait for the next start
+        return found  # no engine, or not now: the containers wait for the next start
     with contextlib.closing(engine), contextlib.suppress(SandboxError):
-        return replace(reap_engine(engine, sandboxes, grace_s=grace_s, spare=spare), folders=folders)
-    return Reaped(folders=folders)
+        engines = reap_engine(engine, sandboxes, grace_s=grace_s, spare=spare)
+        return replace(found, containers=engines.containers, volumes=engines.volumes)
+    return found
 
 
 def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Collection[str] = ()) -> Reaped:
@@ -76,6 +79,18 @@ def reap_folders(sandboxes: Path, *, grace_s: float = DEFAULT_GRACE_S, spare: Co
             remove_tree(condemned)
             removed.append(folder)
     return Reaped(folders=tuple(removed))
+
+
+def reap_scratch(place: Path | None = None) -> tuple[Path, ...]:
+    """Remove the scratch folders of dead processes of this user; return them.
+
+    Args:
+        place: where to look; the system's temporary folder when None.
+    """
+    orphans = [folder for folder in scratch_folders(place) if _is_own(folder) and _has_dead_owner(folder)]
+    for folder in orphans:
+        remove_tree(folder)
+    return tuple(orphans)
 
 
 def reap_engine(
@@ -176,6 +191,13 @@ def _put_aside(folder: Path) -> Path | None:
             return None
         remove_tree(aside)
         return folder.rename(aside)
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else could have made it: anybody can write there, and what a folder says of its owner too."""
+    with contextlib.suppress(FileNotFoundError):
+        return folder.lstat().st_uid == os.geteuid()
+    return False
 
 
 def _has_dead_owner(folder: Path) -> bool:

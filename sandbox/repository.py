@@ -6,7 +6,6 @@ First station of a run: cli/run -> inspect_repository -> host_git.prepare_base -
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ostro.sandbox.git_process import GitResult, must, pristine_git_dir, run_git
 from ostro.sandbox.protocol import RepositoryError
+from ostro.sandbox.scratch import scratch_folder
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_POINTER_MAX_BYTES = 1024  # git-lfs's own limit, docs/spec.md
@@ -101,9 +101,9 @@ def borrowed_view(repository: Repository, *, beside: Path | None = None) -> Gene
     """
     if beside is not None:
         beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ostro-git-", dir=beside.parent if beside else None) as scratch:
+    with scratch_folder("git", place=beside.parent if beside else None) as scratch:
         view = pristine_git_dir(
-            Path(scratch) / "view.git",
+            scratch / "view.git",
             borrow=repository.common_dir / "objects",
             head=repository.head_commit,
             object_format=repository.object_format,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from ostro.sandbox.git_process import must, pristine_git_dir, run_git
 from ostro.sandbox.host_git import ALLOC_LIMIT
+from ostro.sandbox.scratch import scratch_folder
 
 
 def apply_to_work_tree(root: Path, patch: bytes, *, reverse: bool = False) -> None:
@@ -20,9 +20,9 @@ def apply_to_work_tree(root: Path, patch: bytes, *, reverse: bool = False) -> No
     Raises:
         RepositoryError: it does not fit, in git's words; no file was changed then.
     """
-    with tempfile.TemporaryDirectory(prefix="ostro-git-") as scratch:
+    with scratch_folder("git") as scratch:
         # The configuration of the user's repository is not read: it could name a filter.
-        git_dir = pristine_git_dir(Path(scratch) / "apply.git", head="ref: refs/heads/none")
+        git_dir = pristine_git_dir(scratch / "apply.git", head="ref: refs/heads/none")
         told = run_git(
             ["apply", "--binary", "--whitespace=nowarn", *(["--reverse"] if reverse else []), "-"],
             git_dir=git_dir,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,6 +37,7 @@ from ostro.agent.toolset import toolset_digest
 from ostro.agent.workshop import BASE_GIT, Workshop, prepare_workshop
 from ostro.sandbox.protocol import Sandbox
 from ostro.sandbox.repository import Repository, holds_commit, inspect_repository
+from ostro.sandbox.scratch import scratch_folder
 from ostro.tools.protocol import ToolContext, ToolState
 from ostro.tools.registry import Toolset
 
@@ -91,8 +91,7 @@ def replay(
     recording = read_recording(request.log)
     settings = recorded_settings(recording.started, request)
     repository = base_repository(request, recording.started)
-    with tempfile.TemporaryDirectory(prefix="ostro-replay-") as name:
-        scratch = Path(name)
+    with scratch_folder("replay") as scratch:
         workshop = prepare_workshop(repository, settings, scratch, f"replay-{secrets.token_hex(4)}", say)
         try:
             workshop = replace(workshop, spec=replace(workshop.spec, workdir=recording.started.workdir))

@@ -6,9 +6,11 @@ Nothing but the sandbox's own marks tells of it then: the owner file of its fold
 import os
 import pickle
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,9 @@ import pytest
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.owner import start_time
 from ostro.sandbox.protocol import Limits, SandboxSpec
-from ostro.sandbox.reaper import DEFAULT_GRACE_S, MARKS, reap
+from ostro.sandbox.reaper import DEFAULT_GRACE_S, MARKS, reap, reap_scratch
 from ostro.sandbox.repository import inspect_repository
+from ostro.sandbox.scratch import scratch_folder
 from ostro.sandbox.world import noted
 
 KILLED = """
@@ -96,3 +99,39 @@ def test_p03_sandbox_when_killed_before_its_record_is_removed_by_the_next_start(
     for name in found.processes if found else ():
         pid, _, started = name.partition(":")
         assert start_time(int(pid)) != started
+
+
+KILLED_IN_SCRATCH = """
+import os
+from ostro.sandbox.scratch import scratch_folder
+with scratch_folder("git") as folder:
+    (folder / "objects").mkdir()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_p03_scratch_when_its_maker_was_killed_is_removed_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_SCRATCH], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (orphan,) = tmp_path.iterdir()
+    assert (orphan / "scratch" / "objects").is_dir()
+    alike = tmp_path / "ostro-scratch-of-somebody"
+    alike.mkdir()
+    link = tmp_path / "ostro-scratch-link"
+    link.symlink_to(orphan)
+    foreign = tmp_path / "ostro-scratch-of-another-user"
+    shutil.copytree(orphan, foreign)
+    if os.geteuid() == 0:
+        os.chown(foreign, 65534, 65534)
+    with scratch_folder("git") as living:
+        expected = (orphan,) if os.geteuid() == 0 else tuple(sorted((orphan, foreign)))
+        assert reap_scratch() == expected
+        assert not orphan.exists()
+        assert living.is_dir()
+        assert alike.is_dir()
+        assert link.is_symlink()
+    assert not living.parent.exists()
