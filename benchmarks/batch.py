@@ -28,6 +28,7 @@ from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
 from ostro.benchmarks.store import PATCH, RESULT, instance_folder, read_results, write_text
 from ostro.sandbox.protocol import Sandbox, SandboxError
+from ostro.sandbox.reaper import reap_scratch
 
 TRIES = 3
 """How often an instance is tried whose sandbox or environment fails."""
@@ -120,6 +121,8 @@ def each(
 ) -> list[T]:
     """Do `work` for each item, several at once; return the results in the order of the items.
 
+    What an earlier process left behind in the temporary folder when it was killed is removed first.
+
     Args:
         items: what to work on.
         work: called in a thread.
@@ -127,6 +130,7 @@ def each(
         workers: how many threads.
         done: told of each result as it comes, in this thread.
     """
+    reap_scratch()
     found: dict[int, T] = {}
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="ostro-grade") as pool:
         try:  # from the first one on: leaving the pool would wait for all of them
