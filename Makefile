@@ -26,7 +26,7 @@ test-all: ## Everything, at most fifteen minutes
 
 faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
-	@$(PYTEST) -q -p tests.faults.matrix $(ARGS)
+	@$(PYTEST) -q -p tests.faults.matrix --timeout 1800 $(ARGS)
 
 lint: ## ruff, the import directions, and zizmor over the action and the workflow templates
 	@.ci/setup dev
