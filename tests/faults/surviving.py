@@ -177,15 +177,17 @@ def left_behind(home: Path) -> list[str]:
     return found
 
 
-def left_in_engine() -> list[str]:
-    """Return the containers and volumes of Ostro whose process is dead."""
+def left_in_engine(home: Path) -> list[str]:
+    """Return the containers and volumes of sandboxes below OSTRO_HOME whose process is dead; other tests have others."""
     from ostro.sandbox import owner
     from ostro.sandbox.docker_engine import Engine
+    from ostro.sandbox.reaper import FOLDER_LABEL
 
     here = owner.current_owner()
     with contextlib.closing(Engine.connect()) as engine:
-        found = [*engine.containers({owner.LABEL: ""}), *engine.volumes({owner.LABEL: ""})]
-    owners = [(labelled.name, owner.Owner.from_labels(labelled.labels)) for labelled in found]
+        labelled = [*engine.containers({owner.LABEL: ""}), *engine.volumes({owner.LABEL: ""})]
+    found = [one for one in labelled if one.labels.get(FOLDER_LABEL, "").startswith(f"{home}/")]
+    owners = [(one.name, owner.Owner.from_labels(one.labels)) for one in found]
     return [name for name, whose in owners if whose is not None and owner.owner_is_dead(whose, here)]
 
 

@@ -89,7 +89,7 @@ def killed(life: Life, chance: random.Random) -> bool:
 def nothing_left(stage: Stage) -> None:
     assert left_behind(Path(os.environ["OSTRO_HOME"])) == []
     if "docker" in stage.flags:
-        assert left_in_engine() == []
+        assert left_in_engine(Path(os.environ["OSTRO_HOME"])) == []
 
 
 @pytest.mark.parametrize("stage", ["local"], indirect=True)
