@@ -3,8 +3,9 @@
 
     .venv/bin/python .ci/parts.py [--once-more] PYTEST_ARGUMENTS...
 
-Where one of the arguments is a path, one process runs what it names. With `--once-more` the tests that failed, or a part
-that crashed, are run again, alone: kills and time limits race with whatever else the machine does. Both results are shown.
+Where one of the arguments is a path, one process runs what it names. With `--once-more` the tests that failed, or a
+part that crashed, are run again, alone: kills and time limits race with whatever else the machine does. Both results
+are shown.
 
 Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
 does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
