@@ -50,13 +50,13 @@ def test_write_when_the_disk_is_full_leaves_what_was_there(open_kind: Open, shel
     if reason := missing(shell):
         pytest.skip(reason)
     with open_kind(shell, limits=replace(LIMITS, tmp_bytes=1024**2)) as box:
-        box.write("/tmp/known", b"what was there\n")  # noqa: S108  # inside
+        box.write("/tmp/known", b"what was there\n")  # inside
         box.run("head -c 900000 /dev/zero >/tmp/fill")
         for name in ("known", "fresh"):
             with pytest.raises(OSError, match="No space left") as caught:
                 box.write(f"/tmp/{name}", b"x" * 300_000)
             assert caught.value.errno == errno.ENOSPC
-        assert box.read("/tmp/known") == b"what was there\n"  # noqa: S108  # inside
+        assert box.read("/tmp/known") == b"what was there\n"  # inside
         assert box.run("ls /tmp/fresh").exit_code != 0
 
 
