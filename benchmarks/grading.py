@@ -161,7 +161,10 @@ class Grading:
         named = tampering.paths_of(text)
         if outside := sorted(set(named) - set(tampering.restorable(named))):
             return Applied("", problem=f"it reaches outside of the tree: {', '.join(outside[:3])}")
-        return apply_patch(self.sandbox, patch)
+        applied = apply_patch(self.sandbox, patch)
+        if inside := [path for path in applied.touched if path.startswith(".git/")]:
+            return Applied("", problem=f"it writes into git's own folder: {inside[0]}")
+        return applied
 
     def _apply_tests(self) -> None:
         if not self.instance.test_patch.strip():
