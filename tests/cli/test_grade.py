@@ -88,9 +88,20 @@ def test_grade_when_repeated_then_only_what_is_not_graded_yet_or_has_another_pat
     assert "smallbugs__leap" not in third.err
     assert json.loads(third.out)["endings"] == {"patch_failed": 1, "resolved": 1}
 
+    write_predictions(predictions, slug="")
+    assert ostro("grade", *flags) == 0
+    capsys.readouterr()
+    left = [json.loads(line)["model_patch"] for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert left == ["", ""], "an earlier call's patch is nobody's now"
+    assert not (out / "instances" / "smallbugs__leap" / "test.log").exists()
+
     write_predictions(predictions, leap=leap().patch)
     assert ostro("grade", *flags) == 0
-    assert capsys.readouterr().err.splitlines() == ["1 task has no prediction.", "smallbugs__slug: empty_patch"]
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "1 task has no prediction.",
+        "smallbugs__leap: resolved",
+        "smallbugs__slug: empty_patch",
+    ]
 
 
 def test_grade_when_the_folder_holds_something_else_then_it_is_refused_and_left_alone(
