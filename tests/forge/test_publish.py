@@ -294,15 +294,16 @@ def test_publish_when_the_log_is_said_to_be_elsewhere_then_no_link_leads_there(s
 
 def test_publish_when_everything_is_as_long_as_it_may_be_then_the_forge_takes_it(scene: Scene) -> None:
     found = scene.publish(
-        proposal=Proposal(title="t" * 200, summary="s" * 6000, changes=("<" * 500,) * 30, limits="|" * 2000),
+        proposal=Proposal(title="t" * 200, summary="|" * 6000, changes=("<" * 500,) * 30, limits="|" * 2000),
         tail=("`" * 500,) * 40,
         warnings=("w" * 5000,) * 200,
-        files_changed=("f" * 300,) * 5000,
+        files_changed=("`" * 300,) * 5000,
         reason="r" * 4000,
     )
 
     assert found.pull is not None
     assert len(found.pull.body) <= BODY_CHARS
+    assert "| with the patch | **green** |" in found.pull.body
     assert len(scene.repository.issues[2].title) <= 120
 
 
