@@ -35,6 +35,7 @@ _FENCED = re.compile(
 _SPAN = re.compile(r"((?<!`)(?P<ticks>`+)(?!`)[^\n]*?[^`\n](?P=ticks)(?!`))")
 _MARKUP = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "|": "&#124;", "`": "&#96;"})
 """As entities: a backslash before them, which would be somebody else's, changes nothing."""
+LONGEST_ENTITY = 6
 
 _TICKS = re.compile(r"`+")
 
@@ -51,13 +52,17 @@ def paragraph(text: str, *, limit: int) -> str:
     It has at most `limit` characters of the text, and twice that with what makes them inert.
     """
     shown = sanitise(text).text[:limit].strip()
+    told = _markdown(shown)
+    return told if len(told) <= 2 * limit else _markdown(shown[: limit // LONGEST_ENTITY * 2])
+
+
+def _markdown(text: str) -> str:
     parts: list[str] = []
     at = 0
-    for block in _FENCED.finditer(shown):
-        parts += [_prose(shown[at : block.start()]), code_block(block["inside"].rstrip("\n"), limit=limit)]
+    for block in _FENCED.finditer(text):
+        parts += [_prose(text[at : block.start()]), code_block(block["inside"].rstrip("\n"), limit=len(text))]
         at = block.end()
-    told = "\n\n".join(part for part in (*parts, _prose(shown[at:])) if part)
-    return told if len(told) <= 2 * limit else paragraph(shown, limit=limit // 3)
+    return "\n\n".join(part for part in (*parts, _prose(text[at:])) if part)
 
 
 def _prose(text: str) -> str:
