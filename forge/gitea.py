@@ -14,19 +14,10 @@ from ostro.forge.github import checked_api
 from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
 from ostro.forge.github_wire import Wire, WireComment, WireUser
 from ostro.forge.marker import read_marker
-from ostro.forge.protocol import FailedCheck, Issue, IssueRef, Note, Pull
-from ostro.forge.writers import issue_of_writers
+from ostro.forge.protocol import FailedCheck, Note, Pull
 
 DRAFT = "WIP: "
 """Gitea's default prefix of a draft, and Forgejo's."""
-
-
-class _Issue(Wire):
-    number: int
-    title: str
-    body: str | None = None
-    html_url: str = ""
-    user: WireUser = WireUser()
 
 
 class _Label(Wire):
@@ -72,13 +63,6 @@ class GiteaRepository(GitHubRepository):
     def noreply(self, login: str, user_id: int) -> str:  # noqa: ARG002  # GitHub needs it
         """Return the address that Gitea knows somebody by without telling their own."""
         return f"{login}@noreply.{self.host.partition(':')[0]}"
-
-    def get_issue(self, ref: IssueRef) -> Issue:
-        """Return the issue with the comments of people who can write, without pictures."""
-        found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
-        return issue_of_writers(
-            self, ref, title=found.title, body=found.body, author=found.user.login, url=found.html_url
-        )
 
     def who_labelled(self, number: int, label: str) -> str:
         """Return who put the label on last; in the timeline the text `1` says that it was added."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ostro.forge.protocol import TRUSTED_ASSOCIATIONS, Note, Pull
+from ostro.forge.protocol import Pull
 
 
 class Wire(BaseModel):
@@ -41,6 +41,9 @@ class WireIssue(Wire):
 
     number: int
     title: str
+    body: str | None = None
+    html_url: str = ""
+    user: WireUser | None = None
     state: str = "open"
     locked: bool = False
     is_locked: bool = False  # Gitea's word
@@ -135,16 +138,4 @@ def seen(found: WirePull) -> Pull:
         open=found.state == "open",
         merged=found.merged_at is not None or found.merged,
         draft=found.draft,
-    )
-
-
-def noted(found: WireComment) -> Note:
-    """Return a comment as the rest of Ostro knows it; whom to trust is what GitHub says of its author."""
-    author = found.user or WireUser()
-    return Note(
-        id=found.id,
-        author=author.login,
-        trusted=author.type == "Bot" or found.author_association in TRUSTED_ASSOCIATIONS,
-        body=found.body or "",
-        url=found.html_url,
     )

@@ -22,7 +22,7 @@ from ostro.forge.writers import issue_of_writers
 from ostro.sandbox.remote import Remote
 
 PAGE = 100
-MAX_PAGES = 10
+MAX_PAGES = 50  # GitLab's issues end at 5,000 comments
 DEVELOPER = 30
 """The access level from which somebody can push (docs.gitlab.com/api/access_requests)."""
 DRAFT = "Draft: "
@@ -243,6 +243,14 @@ class GitLabProject:
         """Change a comment."""
         answer = self._api.send("PUT", f"{self._root}/issues/{number}/notes/{note}", {"body": body})
         return self._note(self._api.shaped(_Note, answer))
+
+    def delete_note(self, number: int, note: int) -> None:
+        """Delete a comment."""
+        try:
+            self._api.send("DELETE", f"{self._root}/issues/{number}/notes/{note}")
+        except ForgeError as error:
+            if error.forge_kind != "missing":
+                raise
 
     def label_pull(self, number: int, label: str) -> None:
         """Add a label to a merge request."""

@@ -29,7 +29,7 @@ class IssueLimits:
 
     Attributes:
         file_bytes: a file, standard input or an answer above this is refused.
-        comments: how many comments of people with write access are taken, oldest first.
+        comments: how many comments of people with write access are taken, the newest.
         images: how many pictures are fetched; 0 for none.
         image_bytes: a picture above this is left out.
         image_pixels: longest side, pixels; a picture above this is left out, before anything decodes it.
@@ -173,7 +173,8 @@ class Note:
     """A comment with what identifies it.
 
     Attributes:
-        trusted: by a bot, or by somebody who can write to the repository.
+        trusted: it begins with our marker and is by a bot, or by somebody who can write to the repository.
+        outsider: the forge says with the comment that its author cannot write; others have to be asked for.
     """
 
     id: int
@@ -181,6 +182,7 @@ class Note:
     trusted: bool
     body: str
     url: str = ""
+    outsider: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,6 +269,10 @@ class Forge(IssueReader, Protocol):
 
     def update_note(self, number: int, note: int, body: str) -> Note:
         """Change a comment."""
+        ...
+
+    def delete_note(self, number: int, note: int) -> None:
+        """Delete a comment of ours; one that is not there is no error."""
         ...
 
     def label_pull(self, number: int, label: str) -> None:

@@ -169,7 +169,9 @@ def _read_task(forge: Forge, assignment: Assignment, private_hosts: frozenset[st
     comments = [entry for entry in issue.comments if _is_wanted(forge, entry)]
     if assignment.follow_up and assignment.pull is not None:
         notes = forge.notes(assignment.pull.number, of_pull=True)
-        said = (Comment(note.author, "WRITER", note.body) for note in notes if not is_bot(note.author))
+        said = (
+            Comment(note.author, "WRITER", note.body) for note in notes if not (note.outsider or is_bot(note.author))
+        )
         comments += [entry for entry in said if _is_wanted(forge, entry)]
     extra = _extra(assignment, forge.failed_checks(assignment.order.failed_commit) if _for_checks(assignment) else ())
     wanted = replace(issue, comments=(*comments, *extra))

@@ -85,6 +85,11 @@ def update_comment(view: View) -> tuple[int, Any]:
     return 200, _comment(view, entry)
 
 
+@route("DELETE", REPOSITORY + "/issues/comments/{comment_id}", ROUTES)
+def delete_comment(view: View) -> tuple[int, Any]:
+    return github.delete_comment(view)
+
+
 @route("GET", REPOSITORY + "/labels", ROUTES)
 def list_labels(view: View) -> tuple[int, Any]:
     return 200, _page(view, [_label(view, name) for name in sorted(view.repository.labels)])

@@ -187,6 +187,15 @@ def update_comment(view: View) -> tuple[int, Any]:
     return 200, _comment(view, entry)
 
 
+@route("DELETE", "/repos/{owner}/{repo}/issues/comments/{comment_id}")
+def delete_comment(view: View) -> tuple[int, Any]:
+    entry = next((found for found in view.repository.comments if found.id == view.number("comment_id")), None)
+    if entry is None:
+        raise Refused(404, "Not Found")
+    view.repository.comments.remove(entry)
+    return 204, None
+
+
 @route("POST", "/repos/{owner}/{repo}/issues/{issue_number}/labels")
 def add_labels(view: View) -> tuple[int, Any]:
     issue = view.issue()

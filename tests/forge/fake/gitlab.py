@@ -6,8 +6,10 @@ A merge request goes by a number of its own row here: the first of a project is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from tests.forge.fake import github
 from tests.forge.fake.answer import Answer, Ask
 from tests.forge.fake.github import Json, Refused, Routes, View, answer_of, route
 from tests.forge.fake.world import STAMP, Comment, Issue, LabelEvent, Permission, Pull, World
@@ -104,6 +106,11 @@ def update_note(view: View) -> tuple[int, Any]:
         raise Refused(403, "403 Forbidden")
     entry.body = view.ask.body["body"]
     return 200, _note(view, entry)
+
+
+@route("DELETE", ISSUE + "/notes/{note_id}", ROUTES)
+def delete_note(view: View) -> tuple[int, Any]:
+    return github.delete_comment(replace(view, parts={"comment_id": view.parts["note_id"]}))
 
 
 @route("GET", PROJECT + "/merge_requests", ROUTES)

@@ -96,6 +96,7 @@ class Repository:
     """A repository with its bare git directory.
 
     Attributes:
+        members: of the organisation, whatever they may do here.
         actions_may_open_pulls: the box "Allow GitHub Actions to create and approve pull requests".
     """
 
@@ -113,6 +114,7 @@ class Repository:
     private: bool = False
     actions_may_open_pulls: bool = True
     default_branch: str = "main"
+    members: set[str] = field(default_factory=set[str])
 
     @property
     def full_name(self) -> str:
@@ -122,7 +124,8 @@ class Repository:
         return self.permissions.get(login, "none" if self.private else "read")
 
     def association_of(self, login: str) -> str:
-        return {"admin": "OWNER", "write": "COLLABORATOR"}.get(self.permission_of(login), "NONE")
+        other = "MEMBER" if login in self.members else "NONE"
+        return {"admin": "OWNER", "write": "COLLABORATOR"}.get(self.permission_of(login), other)
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.git_dir, check=True, capture_output=True, text=True)
