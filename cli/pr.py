@@ -207,11 +207,13 @@ def _solved(
     job: Job, forge: Forge, assignment: Assignment, out: Path, flags: dict[str, Any], *, shown: bool
 ) -> Evidence:
     """Run the agent; with `shown` the comment on the issue says what goes on."""
+    from ostro.cli.pr_progress import LoggedProgress
     from ostro.cli.render import Progress
     from ostro.forge.progress import Commented
     from ostro.forge.solve import Solving, solve
 
-    with Progress(sys.stderr) as progress:
+    shows = Progress if job.outputs is None else LoggedProgress
+    with shows(sys.stderr) as progress:
         listener = Commented(job, forge, assignment, also=progress) if shown else progress
         _make(out)
         if isinstance(listener, Commented):

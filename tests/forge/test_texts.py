@@ -126,8 +126,15 @@ def test_annotations_when_there_are_more_than_are_shown_then_the_last_says_how_m
     )
 
 
-def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more() -> None:
-    assert "::" not in inert_log_line("x\r::set-env name=A::b ##[group]")
+@given(st.lists(st.sampled_from(["::", "##[", ":", "#", " ", "\n", "\r", "x", "\x85", "\u2028", "\v"])).map("".join))
+def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more(text: str) -> None:
+    shown = inert_log_line(text)
+    assert [line for line in shown.split("\n") if line.lstrip().startswith("::")] == []
+    assert "##[" not in shown
+
+
+def test_log_line_when_it_names_a_test_then_it_stays_as_it_is() -> None:
+    assert inert_log_line("bash pytest tests/x.py::test_y") == "bash pytest tests/x.py::test_y"
 
 
 def test_outputs_when_a_value_holds_lines_then_it_cannot_make_another_output(tmp_path: Path) -> None:
