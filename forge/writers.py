@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ostro.agent.errors import ForgeError
+from ostro.agent.errors import ForgeError, IssueError
 from ostro.forge.marker import read_marker
 from ostro.forge.protocol import Comment, Forge, Issue, IssueLimits, IssueRef
 
@@ -17,7 +17,11 @@ def issue_of_writers(forge: Forge, ref: IssueRef, *, title: str, body: str | Non
 
     Raises:
         ForgeError: the forge does not answer.
+        IssueError: its body is larger than the limit.
     """
+    limit = IssueLimits().file_bytes
+    if len(body or "") > limit:
+        raise IssueError(f"{ref.url} is larger than the limit of {limit // 1024} KiB", mend="Cut it down to its core.")
     comments, told = _comments_of_writers(forge, ref.number)
     return Issue(
         title=title,
