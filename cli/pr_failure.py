@@ -40,8 +40,8 @@ def annotated(job: Job) -> Generator[None]:
 
 
 @contextmanager
-def told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
-    """Let an error be read on the issue too."""
+def told_on(job: Job, forge: Forge, issue: int | None) -> Generator[None]:
+    """Let an error be read on the issue too; None where it is not known which that is."""
     from ostro.agent.attempt import outcome_of_error
     from ostro.forge.publish import report_failure
 
@@ -52,5 +52,6 @@ def told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
     except (OstroError, SandboxError) as error:
         report = outcome_of_error(error).error
         assert report is not None
-        report_failure(job, forge, issue, report)
+        if issue is not None:
+            report_failure(job, forge, issue, report)
         raise

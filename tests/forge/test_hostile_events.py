@@ -13,10 +13,12 @@ from ostro.agent.errors import UsageError
 from ostro.cli.pr_failure import annotated
 from ostro.forge.decide import Assignment, decide
 from ostro.forge.event import Skip
+from ostro.forge.evidence import EVIDENCE_FILE, write_evidence
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.job import Job, read_job
 from tests.driving import SOLVE, bash
 from tests.forge.ci_job import WRITE_TOKEN, CiJob, Event, ci_job
+from tests.forge.conftest import PATCH, green_evidence
 from tests.forge.fake.world import Pull
 
 FORK = "mallory/widget"
@@ -215,6 +217,24 @@ def test_pr_when_the_model_says_workflow_commands_then_the_log_has_none(tmp_path
     assert [line for line in log if "name=skipped" in line] != []
     assert [line for line in log if "##[" in line] == []
     assert [line for line in log if line.startswith("::") and not line.startswith("::warning title=Ostro::")] == []
+
+
+@pytest.mark.parametrize("name", ["another issue", "another schema"])
+def test_publish_when_the_evidence_is_not_of_the_event_then_only_its_own_issue_is_told(
+    name: str, tmp_path: Path
+) -> None:
+    with quiet_job(tmp_path) as job:
+        other = job.forge.world.add_issue(job.repository, "another one")
+        evidence = green_evidence(job.repository, issue=other.number, branch=f"ostro/issue-{other.number}")
+        job.out.mkdir(parents=True)
+        write_evidence(job.out, evidence, PATCH)
+        if name == "another schema":
+            (job.out / EVIDENCE_FILE).write_text('{"schema": 2}')
+        done = job.run("pr", "publish", event=job.labelled())
+        assert done.returncode == 2, done.stderr
+        assert (job.repository.branches(), other.labels) == (["main"], [])
+        assert [entry.issue for entry in job.repository.comments] == [job.issue.number]
+        assert "**Next step:**" in job.comments()[0]
 
 
 def test_annotated_when_an_error_holds_a_workflow_command_then_its_line_in_the_log_is_none(tmp_path: Path) -> None:
