@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -25,7 +26,7 @@ from ostro.forge.github_wire import (
     seen,
 )
 from ostro.forge.marker import read_marker
-from ostro.forge.protocol import TRUSTED_ASSOCIATIONS, FailedCheck, Issue, IssueRef, IssueState, Note, Pull
+from ostro.forge.protocol import ALWAYS, TRUSTED_ASSOCIATIONS, FailedCheck, Issue, IssueRef, IssueState, Note, Pull
 from ostro.forge.writers import issue_of_writers
 from ostro.sandbox.remote import Remote
 
@@ -128,11 +129,12 @@ class GitHubRepository:
         path = f"{self.root}/issues?state=open&direction=asc&labels={quote(label, safe='')}"
         return tuple(entry.number for entry in self.pages(WireIssue, path) if entry.pull_request is None)
 
-    def who_labelled(self, number: int, label: str) -> str:
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
         """Return who put the label on last."""
         last = ""
         for event in self.pages(WireEvent, f"{self.root}/issues/{number}/events?"):
-            if event.event == "labeled" and event.label is not None and event.label.name == label:
+            late = event.created_at is None or event.created_at >= since
+            if late and event.event == "labeled" and event.label is not None and event.label.name == label:
                 last = event.actor.login if event.actor is not None else ""
         return last
 

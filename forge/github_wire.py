@@ -5,6 +5,8 @@ Used by github_repository.py and gitea.py. Shapes: docs.github.com/en/rest.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from ostro.forge.protocol import Pull
@@ -56,6 +58,7 @@ class WireEvent(Wire):
     """Something that happened to an issue."""
 
     event: str = ""
+    created_at: datetime | None = None
     actor: WireUser | None = None
     label: WireLabel | None = None
 

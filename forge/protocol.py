@@ -7,6 +7,7 @@ input or of a text. Everything in an `Issue` is untrusted data, as its authors w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from ostro.sandbox.remote import Remote
@@ -15,6 +16,8 @@ ForgeKind = Literal["github", "gitlab", "gitea"]
 """Whose API is spoken: GitHub and its Enterprise servers, GitLab, Gitea and Forgejo."""
 
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -175,6 +178,7 @@ class Note:
     Attributes:
         trusted: it begins with our marker and is by a bot, or by somebody who can write to the repository.
         outsider: the forge says with the comment that its author cannot write; others have to be asked for.
+        written: when; None where it was not read.
     """
 
     id: int
@@ -183,6 +187,7 @@ class Note:
     body: str
     url: str = ""
     outsider: bool = False
+    written: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -239,8 +244,8 @@ class Forge(IssueReader, Protocol):
         """Return the open issues with a label, oldest first."""
         ...
 
-    def who_labelled(self, number: int, label: str) -> str:
-        """Return who put the label on last; "" when nobody did."""
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
+        """Return who put the label on last; "" when nobody did since then."""
         ...
 
     def pull(self, number: int) -> Pull:

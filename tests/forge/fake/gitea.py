@@ -12,7 +12,7 @@ from zlib import crc32
 from tests.forge.fake import github
 from tests.forge.fake.answer import Answer, Ask
 from tests.forge.fake.github import Json, Refused, Routes, View, answer_of, route
-from tests.forge.fake.world import STAMP, Comment, Pull, World
+from tests.forge.fake.world import Comment, Pull, World
 
 ROUTES: Routes = []
 REPOSITORY = "/repos/{owner}/{repo}"
@@ -192,7 +192,7 @@ def _comment(view: View, entry: Comment) -> Json:
         "body": entry.body,
         "user": {"login": entry.author},
         "html_url": f"{view.base_url}/{view.repository.full_name}/issues/{entry.issue}#issuecomment-{entry.id}",
-        "created_at": STAMP,
+        "created_at": entry.written,
     }
 
 

@@ -340,7 +340,7 @@ def _label_event(view: View, event: LabelEvent) -> Json:
         "event": "labeled",
         "actor": _person(view.world, event.actor),
         "label": {"name": event.label, "color": "ededed"},
-        "created_at": STAMP,
+        "created_at": event.made,
     }
 
 
@@ -351,7 +351,7 @@ def _comment(view: View, entry: Comment) -> Json:
         "user": _person(view.world, entry.author),
         "author_association": "NONE" if entry.author == BOT else view.repository.association_of(entry.author),
         "html_url": f"{view.base_url}/{view.repository.full_name}/issues/{entry.issue}#issuecomment-{entry.id}",
-        "created_at": STAMP,
+        "created_at": entry.written,
     }
 
 

@@ -236,7 +236,7 @@ def _label_event(view: View, event: LabelEvent) -> Json:
         "label": {"id": event.id, "name": event.label},
         "action": "add",
         "resource_type": "Issue",
-        "created_at": STAMP,
+        "created_at": event.made,
     }
 
 
@@ -251,7 +251,7 @@ def _notes(view: View, about: Issue) -> list[Json]:
 def _note(view: View, entry: Comment) -> Json:
     author = _person(view.world, entry.author)
     return {"id": entry.id, "body": entry.body, "author": author, "system": False, "internal": entry.internal,
-            "created_at": STAMP}  # fmt: skip
+            "created_at": entry.written}  # fmt: skip
 
 
 def _merge(view: View, pull: Pull) -> Json:

@@ -6,12 +6,17 @@ import itertools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 Permission = Literal["admin", "write", "read", "none"]
 STAMP = "2026-01-01T00:00:00Z"
 BOT = "github-actions[bot]"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Comment:
     author: str
     body: str
     internal: bool = False
+    written: str = field(default_factory=now)
 
 
 @dataclass
@@ -46,6 +52,7 @@ class LabelEvent:
     issue: int
     actor: str
     label: str
+    made: str = field(default_factory=now)
 
 
 @dataclass
