@@ -20,8 +20,8 @@ from ostro.sandbox.protocol import RepositoryError
 TRANSFER_TIMEOUT_S = 1800.0
 SHOWN_CHARS = 500
 REJECTED = (
-    "The remote refuses this branch: let its rules and hooks allow it, rename a branch that stands in its way, or check "
-    "what the token may write."
+    "The remote refuses this branch: let its rules and hooks allow it, rename a branch that stands in its way, or "
+    "check what the token may write."
 )
 
 _NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -107,7 +107,7 @@ def push_commit(remote: Remote, git_dir: Path, commit: str, branch: str, *, expe
     if remote_heads(remote, git_dir, branch).get(branch) == commit:  # done, but the answer was lost
         return True
     rejected = [line.rpartition("\t")[2] for line in os.fsdecode(told.stdout).splitlines() if line[:1] == "!"]
-    reason = "; ".join([rejected[0], *_remote_lines(told)])[:SHOWN_CHARS] if rejected else told.complaint
+    reason = "; ".join([*(rejected or [told.complaint]), *_remote_lines(told)])[:SHOWN_CHARS]
     raise RepositoryError(
         f"{remote.url}: the branch {branch} cannot be pushed: {reason}", mend=REJECTED if rejected else _mend(told)
     )
