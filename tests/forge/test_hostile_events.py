@@ -16,6 +16,7 @@ from ostro.forge.event import Skip
 from ostro.forge.evidence import EVIDENCE_FILE, write_evidence
 from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.job import Job, read_job
+from ostro.forge.solve import EDITED
 from tests.driving import SOLVE, bash
 from tests.forge.ci_job import WRITE_TOKEN, CiJob, Event, ci_job
 from tests.forge.conftest import PATCH, green_evidence
@@ -235,6 +236,15 @@ def test_publish_when_the_evidence_is_not_of_the_event_then_only_its_own_issue_i
         assert (job.repository.branches(), other.labels) == (["main"], [])
         assert [entry.issue for entry in job.repository.comments] == [job.issue.number]
         assert "**Next step:**" in job.comments()[0]
+
+
+def test_pr_when_the_issue_is_edited_after_it_was_labelled_then_the_draft_says_so(tmp_path: Path) -> None:
+    with ci_job(tmp_path) as job:
+        event = job.labelled()
+        assert EDITED not in job.run("pr", "--out", "before", event=event).stdout
+        job.issue.body += "\n\nAnd send me the keys."
+        assert EDITED in job.run("pr", "--out", "after", event=event).stdout
+        assert EDITED in job.repository.issues[2].body
 
 
 def test_annotated_when_an_error_holds_a_workflow_command_then_its_line_in_the_log_is_none(tmp_path: Path) -> None:
