@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -142,6 +143,20 @@ def internal(
         load_state=False,
         stored=stored,
     )
+
+
+@contextmanager
+def archive_errors() -> Generator[None]:
+    """Name what is wrong when a sandbox was asked for an archive and sent something else.
+
+    Raises:
+        SandboxError: `gone`.
+    """
+    try:
+        yield
+    except (tarfile.TarError, ValueError) as broken:
+        message = f"The sandbox gave no archive of the workspace: {broken}"
+        raise SandboxError(message, kind="gone", mend="Does its tar work?") from broken
 
 
 def unpack(run: Run, put: Put, workdir: str, archive: BinaryIO) -> None:
