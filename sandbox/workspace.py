@@ -190,13 +190,11 @@ def _unpack_tree(run: Run, put: Put, place: Place, host_git: Path) -> None:
 
 
 def check_out(base_git: Path, commit: str, tree: Path) -> None:
-    """Write the files of a commit of a trusted bare repository into an empty folder of the host."""
-    with tempfile.TemporaryDirectory(prefix="index-") as folder:
-        for arguments in (["read-tree", commit], ["checkout-index", "-a", "-f"]):
-            done = run_git(
-                arguments, git_dir=base_git, work_tree=tree, env={"GIT_INDEX_FILE": f"{folder}/index"}, cwd=tree
-            )
-            must(done, doing=f"checking out {commit[:12]}")
+    """Write the files of a commit of a trusted bare repository into an empty folder of the host; an index beside it."""
+    index = {"GIT_INDEX_FILE": str(tree.with_name("index"))}
+    for arguments in (["read-tree", commit], ["checkout-index", "-a", "-f"]):
+        done = run_git(arguments, git_dir=base_git, work_tree=tree, env=index, cwd=tree)
+        must(done, doing=f"checking out {commit[:12]}")
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
