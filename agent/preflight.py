@@ -220,8 +220,14 @@ def _tests(sandbox: Sandbox, command: str, *, configured: bool) -> Check:
         return Check("tests", "fail" if configured else "warn", f"`{command}`: {_last_line(done)}", mend)
     if done.exit_code == NO_TESTS:
         return Check("tests", "warn", f"`{command}` collects no test", "Name the right command with --test.")
-    detail = "collecting took too long" if done.timed_out else f"not all tests are collected: {_last_line(done)}"
+    detail = "collecting took too long" if done.timed_out else f"not all tests are collected: {_error_line(done)}"
     return Check("tests", "warn", detail, "Give the missing set-up, unless this is what the issue is about.")
+
+
+def _error_line(done: Completed) -> str:
+    """Return what pytest's summary says of the last module that it could not collect, else its last line."""
+    errors = [line for line in done.output.text().splitlines() if line.startswith("ERROR ")]
+    return errors[-1].removeprefix("ERROR ").strip()[:300] if errors else _last_line(done)
 
 
 def _last_line(done: Completed) -> str:

@@ -8,6 +8,7 @@ that took a 27B model from 67.7 to 75.2 on SWE-bench Verified (Kozuchi, marscod/
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -77,10 +78,14 @@ def score(candidate: Candidate, candidates: Sequence[Candidate], open_sandbox: O
     suites = [other for other in candidates if other.test_files] if "pytest" in command else []
     passed = 0
     for other in suites:
-        own = f"python -m pytest -q {' '.join(other.test_files)}"
-        result = run_tests(open_sandbox, own, candidate.source + other.tests, label="select")
+        result = run_tests(open_sandbox, own_tests(other), candidate.source + other.tests, label="select")
         passed += result.status == "green"
     return total + (BUG_TESTS_WEIGHT * passed / len(suites) if suites else 0.0)
+
+
+def own_tests(candidate: Candidate) -> str:
+    """Return the command that runs the tests of an attempt: the model chose the names of their files."""
+    return shlex.join(["python", "-m", "pytest", "-q", "--", *candidate.test_files])
 
 
 def best_index(candidates: Sequence[Candidate], scores: Sequence[float]) -> int:

@@ -54,7 +54,8 @@ def summary(report: RunReport, *, color: bool, repository: Path | None = None) -
 def _facts(report: RunReport, *, color: bool) -> list[tuple[str, str]]:
     tokens = report.tokens
     cached = f" ({tokens.cached:,} cached)" if tokens.cached else ""
-    spent = f"{dollars(report.cost_usd)} {COST_SOURCES.get(report.cost_source, report.cost_source)}"
+    source = COST_SOURCES.get(report.cost_source, report.cost_source) if report.steps else ""  # nothing was asked
+    spent = f"{dollars(report.cost_usd)} {source}".rstrip()
     count = len(report.files_changed)
     return [
         ("mend", one_line(report.error.mend, 300) if report.error else ""),

@@ -135,8 +135,8 @@ def digest_of(source: BinaryIO, deleted: tuple[str, ...]) -> tuple[str, list[byt
                 names.append(os.fsencode(name))
             if name == "." or ".git" in PurePosixPath(name).parts:
                 continue
-            content = cast("BinaryIO | None", archive.extractfile(member) if _has_content(member) else None)
-            held = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
+            content = cast("io.BufferedReader | None", archive.extractfile(member) if _has_content(member) else None)
+            held = hashlib.file_digest(content, "sha256").hexdigest() if content else member.linkname
             kind = "file" if content else member.type.decode("ascii", "replace")
             entries[name] = [kind, oct(member.mode & 0o777) if content else "", held]
     text = json.dumps([sorted(deleted), sorted(entries.items())])

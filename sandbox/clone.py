@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,9 @@ from urllib.parse import urlsplit
 from ostro.sandbox.branch import slug
 from ostro.sandbox.git_process import GitResult, must, run_git
 from ostro.sandbox.protocol import RepositoryError
+from ostro.sandbox.reaper import reap_scratch
 from ostro.sandbox.repository import without_password
+from ostro.sandbox.scratch import scratch_folder
 
 CLONE_TIMEOUT_S = 1800.0
 
@@ -140,8 +141,8 @@ def _locked(path: Path) -> Generator[None]:
 
 
 def _clone_fresh(source: str, folder: Path) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    reap_scratch(folder.parent)  # a clone that was killed may have brought gigabytes
+    with scratch_folder("clone", place=folder.parent) as scratch:
         told = run_git(
             [
                 "clone",
@@ -163,8 +164,6 @@ def _clone_fresh(source: str, folder: Path) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         (scratch / "clone").rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _update(folder: Path, source: str) -> None:

@@ -40,7 +40,9 @@ ENGINE_WAIT_S = 60.0
 DISK_LOOK_S = 3.0
 """A look while a command runs is a process more in the container, and costs about a tenth of a second."""
 DISK_COUNT_S = 10
-FREE_FIELDS = 2
+FREE = re.compile(r"(\d+) (\d+)\s*")
+USED_KIB = re.compile(r"^(\d+)\s", re.MULTILINE)
+"""Programs of the container say this, which may have been replaced: anything else is no answer."""
 
 log = logging.getLogger(__name__)
 
@@ -223,8 +225,8 @@ class DockerSandbox(AttachedSandbox):
         return self._passed(self._ask_shell)
 
     def _passed(self, ask: Callable[[str], str]) -> bool:
-        free = ask(f"stat -f -c '%a %S' -- {shlex.quote(self.workdir)}").split()
-        free_bytes = int(free[0]) * int(free[1]) if len(free) == FREE_FIELDS else None
+        free = FREE.fullmatch(ask(f"stat -f -c '%a %S' -- {shlex.quote(self.workdir)}"))
+        free_bytes = int(free[1]) * int(free[2]) if free else None
         return self._disk.passed(free_bytes, lambda: self._used_bytes(ask))
 
     def _used_bytes(self, ask: Callable[[str], str]) -> int | None:
@@ -234,7 +236,7 @@ class DockerSandbox(AttachedSandbox):
         lines = said.splitlines()
         if not lines or lines[-1] != "0 whole":
             return None
-        return sum(1024 * int(line.split()[0]) for line in lines)
+        return sum(1024 * int(kib) for kib in USED_KIB.findall(said))
 
     def _ask_beside(self, text: str) -> str:
         with contextlib.suppress(SandboxError):

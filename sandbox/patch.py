@@ -224,8 +224,12 @@ def _copy_out(run: Run, workdir: str, archive: Path) -> None:
 
 
 def _extract(archive: Path, tree: Path) -> None:
-    """Extract regular files and symlinks, nothing else, and never through a symlink or into a `.git`."""
-    with tarfile.open(archive, "r") as tar:
+    """Extract regular files and symlinks, nothing else, and never through a symlink or into a `.git`.
+
+    Raises:
+        SandboxError: `gone`, the sandbox sent something else.
+    """
+    with workspace.archive_errors(), tarfile.open(archive, "r:") as tar:
         for member in tar:
             parts = [part for part in member.name.split("/") if part not in {"", "."}]
             if not parts or ".." in parts or ".git" in (part.lower() for part in parts):

@@ -106,7 +106,7 @@ def _take(run: Run, place: Place, session: Session, folder: Path) -> _Taken:
             _save_listed(run, "/", found.outside, archives["outside.tar"])
         deleted = tuple(sorted(map(os.fsdecode, found.deleted)))
         variables = found.variables
-    with archives["workspace.tar"].open("rb") as source:
+    with workspace.archive_errors(), archives["workspace.tar"].open("rb") as source:
         digest, _ = checkpoint_file.digest_of(source, deleted)
     inside = (session.cwd + "/").startswith(place.workdir + "/")
     cwd = posixpath.relpath(session.cwd, place.workdir) if inside else session.cwd
@@ -221,12 +221,13 @@ def _join(path: Path) -> None:
         SandboxError: `gone`, the sandbox sent something else.
     """
     whole = path.with_suffix(".joined")
-    try:
-        with tarfile.open(path, "r:", ignore_zeros=True) as pieces, tarfile.open(whole, "w") as joined:
-            for member in pieces:
-                joined.addfile(member, pieces.extractfile(member) if member.isreg() else None)
-    except tarfile.TarError as broken:
-        raise SandboxError(f"The workspace could not be saved: {broken}", kind="gone") from broken
+    with (
+        workspace.archive_errors(),
+        tarfile.open(path, "r:", ignore_zeros=True) as pieces,
+        tarfile.open(whole, "w") as joined,
+    ):
+        for member in pieces:
+            joined.addfile(member, pieces.extractfile(member) if member.isreg() else None)
     whole.replace(path)
 
 

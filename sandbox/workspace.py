@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -144,6 +145,20 @@ def internal(
     )
 
 
+@contextmanager
+def archive_errors() -> Generator[None]:
+    """Name what is wrong when a sandbox was asked for an archive and sent something else.
+
+    Raises:
+        SandboxError: `gone`.
+    """
+    try:
+        yield
+    except (tarfile.TarError, ValueError) as broken:
+        message = f"The sandbox gave no archive of the workspace: {broken}"
+        raise SandboxError(message, kind="gone", mend="Does its tar work?") from broken
+
+
 def unpack(run: Run, put: Put, workdir: str, archive: BinaryIO) -> None:
     """Send a tar and extract it in the workspace; it lies there for a moment, for a tmpfs may be too small.
 
@@ -175,13 +190,11 @@ def _unpack_tree(run: Run, put: Put, place: Place, host_git: Path) -> None:
 
 
 def check_out(base_git: Path, commit: str, tree: Path) -> None:
-    """Write the files of a commit of a trusted bare repository into an empty folder of the host."""
-    with tempfile.TemporaryDirectory(prefix="index-") as folder:
-        for arguments in (["read-tree", commit], ["checkout-index", "-a", "-f"]):
-            done = run_git(
-                arguments, git_dir=base_git, work_tree=tree, env={"GIT_INDEX_FILE": f"{folder}/index"}, cwd=tree
-            )
-            must(done, doing=f"checking out {commit[:12]}")
+    """Write the files of a commit of a trusted bare repository into an empty folder of the host; an index beside it."""
+    index = {"GIT_INDEX_FILE": str(tree.with_name("index"))}
+    for arguments in (["read-tree", commit], ["checkout-index", "-a", "-f"]):
+        done = run_git(arguments, git_dir=base_git, work_tree=tree, env=index, cwd=tree)
+        must(done, doing=f"checking out {commit[:12]}")
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -147,6 +147,15 @@ def test_preflight_when_pytest_collects_then_its_exit_code_decides(
     assert text in check(report, "tests").detail or exit_code == 5
 
 
+def test_preflight_when_a_module_cannot_be_collected_then_the_detail_says_which_and_why(
+    sandbox: LocalSandbox, base: Base, tmp_path: Path
+) -> None:
+    said = "ERROR tests/test_a.py - ModuleNotFoundError: No module named shop\\n!!! stopping after 1 failures !!!\\n"
+    sandbox.run(f"mkdir bin && printf '#!/bin/sh\\nprintf \"{said}\"; exit 2' > bin/pytest; chmod +x bin/*")
+    found = check(preflight(sandbox, test_command="bin/pytest -x", base=base, folder=tmp_path), "tests")
+    assert found.detail.endswith("collected: tests/test_a.py - ModuleNotFoundError: No module named shop")
+
+
 @pytest.mark.parametrize("base", [{"go.mod": "module x\n", "main.go": "package main\n"}], indirect=True)
 def test_preflight_when_the_languages_program_is_not_on_path_then_a_warning(
     sandbox: LocalSandbox, base: Base, tmp_path: Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ostro.agent.attempt import AttemptResult
 from ostro.agent.outcome import Ending, Outcome, Tokens
-from ostro.agent.selection import best_index, select, split
+from ostro.agent.selection import best_index, own_tests, select, split
 from ostro.sandbox.host_git import prepare_base
 from ostro.sandbox.open import open_sandbox
 from ostro.sandbox.protocol import Sandbox, SandboxSpec
@@ -48,6 +48,11 @@ def attempt(patch: bytes, ending: Ending = Ending.SUBMITTED) -> AttemptResult:
 def test_split_when_a_patch_holds_tests_then_they_are_told_apart() -> None:
     candidate = split(attempt(RIGHT + TEST))
     assert (candidate.source, candidate.tests, candidate.test_files) == (RIGHT, TEST, ("tests/test_price.py",))
+
+
+def test_own_tests_of_an_attempt_when_their_names_are_odd_then_the_shell_sees_names_alone() -> None:
+    odd = TEST.replace(b"test_price.py", b"test_$(id) a.py")
+    assert own_tests(split(attempt(odd))) == "python -m pytest -q -- 'tests/test_$(id) a.py'"
 
 
 def test_best_index_when_scores_tie_then_agreement_then_the_shorter_patch() -> None:

@@ -152,6 +152,11 @@ def test_summary_of_a_failure_names_the_mend_and_the_salvaged_patch() -> None:
     assert "  git apply /tmp/patch.diff" in text
 
 
+def test_summary_of_a_run_that_asked_nothing_names_no_source_of_its_price() -> None:
+    unasked = report(Ending.INTERRUPTED, 130).model_copy(update={"steps": 0, "tokens": Tokens(), "cost_usd": 0.0})
+    assert "  tokens   0 in, 0 out; $0.00\n" in summary(unasked, color=False)
+
+
 def test_summary_with_a_repository_elsewhere_names_it(tmp_path: Path) -> None:
     assert f"next:\n  cd {tmp_path}\n  git diff" in summary(report(), color=False, repository=tmp_path)
 

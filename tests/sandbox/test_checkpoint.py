@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -248,3 +250,38 @@ def test_digest_of_an_archive_when_only_times_differ_is_the_same(tmp_path: Path)
             return checkpoint_file.digest_of(source, ())[0]
 
     assert digest(packed(1, 0o644)) == digest(packed(2, 0o644)) != digest(packed(1, 0o755))
+
+
+def test_digest_when_a_file_is_large_then_it_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "workspace.tar"
+    with tarfile.open(path, "w") as archive, (tmp_path / "large").open("wb+") as large:
+        large.truncate(64 * 1024**2)
+        archive.addfile(archive.gettarinfo(arcname="large", fileobj=large), large)
+    tracemalloc.start()
+    try:
+        with path.open("rb") as source:
+            _, names = checkpoint_file.digest_of(source, ())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert names == [b"large"]
+    assert peak_bytes < 8 * 1024**2
+
+
+def test_checkpoint_and_patch_when_tar_gives_something_else_then_an_error_of_the_sandbox(
+    open_kind: Open, tools: dict[str, Path], tmp_path: Path
+) -> None:
+    if reason := missing("dash"):
+        pytest.skip(reason)
+    programs = tmp_path / "programs"
+    shutil.copytree(tools["dash"], programs, symlinks=True)
+    programs.chmod(0o755)
+    (programs / "git").unlink()
+    with open_kind("dash", env={"PATH": str(programs)}, read_only=(programs,)) as box:
+        (programs / "tar").unlink()
+        (programs / "tar").write_text("#!/bin/sh\necho this is no archive\n")
+        (programs / "tar").chmod(0o755)
+        with pytest.raises(SandboxError, match="no archive of the workspace"):
+            box.patch()
+        with pytest.raises(SandboxError, match="no archive of the workspace"):
+            box.checkpoint(tmp_path / "checkpoints")

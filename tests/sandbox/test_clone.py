@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,25 @@ def test_clone_when_an_earlier_one_broke_off_then_it_starts_anew(remote: Path, t
     (folder / ".git").rename(tmp_path / "lost")
     assert clone(remote.as_uri(), tmp_path / "home") == folder
     assert inspect_repository(folder).dirty_files == 0
+
+
+KILLED_IN_CLONE = """
+import os, sys
+from pathlib import Path
+from ostro.sandbox import clone
+clone.run_git = lambda *arguments, **options: os.kill(os.getpid(), 9)
+clone.clone(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+def test_clone_when_an_earlier_one_was_killed_then_nothing_of_it_stays(remote: Path, tmp_path: Path) -> None:
+    url, home = f"file://{remote}", tmp_path / "home"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_CLONE, url, str(home)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((home / "clones").iterdir())) == 2
+    folder = clone(url, home)
+    assert sorted((home / "clones").iterdir()) == sorted([folder, folder.with_suffix(".lock")])
 
 
 def test_clone_when_the_remote_is_missing_then_one_line_says_so(tmp_path: Path) -> None:

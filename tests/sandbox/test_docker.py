@@ -326,6 +326,21 @@ def test_image_when_its_tag_is_given_to_another_is_removed_unless_anything_else_
             engine.remove_image(name)
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("program", ["stat", "du"])
+def test_workspace_of_the_image_when_its_programs_were_replaced_then_the_watch_of_the_disk_takes_no_harm(
+    task_image: str, engine: Engine, tmp_path: Path, program: str
+) -> None:
+    run_id = f"t-{secrets.token_hex(4)}"
+    spec = SandboxSpec(run_id=run_id, state_dir=tmp_path / "state", image=task_image, workdir="/testbed")
+    with DockerSandbox(spec, engine).open() as sandbox:
+        lie = f"printf '#!/bin/sh\\necho\\necho many bytes\\n' >$(command -v {program})"
+        assert sandbox.run(lie).exit_code == 0
+        done = sandbox.run("sleep 1; echo there")
+        assert (done.exit_code, done.output.text()) == (0, "there\n")
+        assert sandbox.run("echo still there").output.text() == "still there\n"
+
+
 @pytest.fixture
 def busybox_image(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """An image of busybox alone: no git, no Python, no bash, no account."""
