@@ -47,7 +47,8 @@ class Summary(_Frozen):
         pass_at: k to pass@k, over all instances asked for; only where there are several samples.
         statuses: number of samples by status; all of them, `not_final` for those without a result.
         cost_usd: by sample, as are tokens, steps and seconds; results that are pending are not among them.
-        cost_per_resolved_usd: everything that was spent, by resolved samples; None where nothing was resolved.
+        spent_usd: by all results, infrastructure failures included.
+        cost_per_resolved_usd: that, by resolved samples; None where nothing was resolved.
     """
 
     instances: int
@@ -62,6 +63,7 @@ class Summary(_Frozen):
     endings: dict[str, int]
     repairs: dict[str, int]
     cost_usd: Spread
+    spent_usd: float
     cost_per_resolved_usd: float | None
     tokens: Spread
     tokens_input: int
@@ -93,6 +95,7 @@ def summarise(manifest: RunManifest, results: Sequence[InstanceResult]) -> Summa
         endings=_ordered(Counter(result.ending for result in done)),
         repairs=_ordered(sum((Counter(result.repairs) for result in results), Counter[str]())),
         cost_usd=spread([result.cost_usd for result in done]),
+        spent_usd=sum(result.cost_usd for result in results),
         cost_per_resolved_usd=_cost_per_resolved(results),
         tokens=spread([float(result.tokens.input + result.tokens.output) for result in done]),
         tokens_input=sum(result.tokens.input for result in results),

@@ -133,7 +133,8 @@ def test_summary_of_costs_counts_everything_that_was_spent_for_what_was_resolved
     )
     told = summarise(run.manifest, run.results)
     assert told.cost_per_resolved_usd == 3.5
-    assert score_of(run, told)["cost_usd"] == 3.5
+    assert (told.spent_usd, score_of(run, told)["cost_usd"]) == (3.5, 3.5)
+    assert "$3.5000 spent in all, with what failed for reasons of the infrastructure." in list(facts(run, told))
     assert (told.cost_usd.total, told.cost_usd.count) == (3.0, 2)
     assert (told.tokens.total, told.tokens_input, told.tokens_cached, told.tokens_output) == (100, 90, 30, 10)
 
