@@ -171,7 +171,7 @@ def _is_lost(error: StorageError | UsageError | SandboxError) -> bool:
     """Whether a run can never be gone on with, as opposed to not now: what it has done and cost is given up then."""
     if isinstance(error, SandboxError):
         return error.kind in ("gone", "workspace_lost", "usage")
-    return error.kind != "disk_full"
+    return error.kind not in ("disk_full", "locked")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ while there is one, the rate is not final and its bounds are given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -88,7 +88,7 @@ def summarise(manifest: RunManifest, results: Sequence[InstanceResult]) -> Summa
         final=pending == 0,
         rate=rate(sum(resolved.values()), manifest.instances),
         at_most=rate(min(sum(resolved.values()) + pending, manifest.instances), manifest.instances),
-        unflagged=rate(sum(resolved.values()), manifest.instances - len(flagged)) if flagged else None,
+        unflagged=_without(flagged, resolved, manifest.instances) if flagged else None,
         pass_at=_estimates(pass_at_k, results, manifest),
         pass_hat=_estimates(pass_hat_k, results, manifest),
         statuses=_ordered(statuses),
@@ -118,6 +118,11 @@ def rate(resolved: float, instances: int) -> Rate:
     """Return the rate of so many of so many."""
     share = resolved / instances if instances else 0.0
     return Rate(resolved=resolved, instances=instances, share=share, interval=wilson(resolved, instances))
+
+
+def _without(flagged: Collection[str], resolved: Mapping[str, float], instances: int) -> Rate:
+    left = sum(share for instance_id, share in resolved.items() if instance_id not in flagged)
+    return rate(left, instances - len(flagged))
 
 
 def _estimates(
