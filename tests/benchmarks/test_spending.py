@@ -133,6 +133,7 @@ def test_evaluate_when_a_run_had_ended_at_its_limit_and_was_not_graded_then_it_i
         assert len(endpoint.requests) == 2
 
     assert (run.results[0].ending, run.results[0].status) == ("cost_limit", "empty_patch")
+    assert run.results[0].seconds >= run.results[0].agent_seconds > 0
     assert kept.purse.spent_usd == pytest.approx(2 * A_CALL)
 
 
