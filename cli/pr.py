@@ -207,11 +207,13 @@ def _solved(
     job: Job, forge: Forge, assignment: Assignment, out: Path, flags: dict[str, Any], *, shown: bool
 ) -> Evidence:
     """Run the agent; with `shown` the comment on the issue says what goes on."""
+    from ostro.cli.pr_progress import LoggedProgress
     from ostro.cli.render import Progress
     from ostro.forge.progress import Commented
     from ostro.forge.solve import Solving, solve
 
-    with Progress(sys.stderr) as progress:
+    shows = Progress if job.outputs is None else LoggedProgress
+    with shows(sys.stderr) as progress:
         listener = Commented(job, forge, assignment, also=progress) if shown else progress
         _make(out)
         if isinstance(listener, Commented):
@@ -229,14 +231,17 @@ def _make(folder: Path) -> None:
 def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
     from ostro.agent.config_sources import load
     from ostro.agent.record.redact import Redactor, secrets_of
+    from ostro.forge.decide import asked_for
     from ostro.forge.evidence import read_evidence
     from ostro.forge.publish import forge_policy, publish
     from ostro.forge.reports import write_reports
 
-    evidence, patch = read_evidence(out)
+    asked = asked_for(job, forge)
+    with told_on(job, forge, asked):
+        evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
-    with told_on(job, forge, evidence.issue):
-        publication = publish(job, forge, evidence, patch, policy)
+    with told_on(job, forge, evidence.issue if asked is None else asked):
+        publication = publish(job, forge, evidence, patch, policy, asked=asked)
     files = write_reports(out, evidence, publication.findings) if evidence.kind == "run" else {}
     _show(job, evidence, publication, files, output)
     return 0

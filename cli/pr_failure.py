@@ -21,7 +21,7 @@ SUMMARY_CHARS = 4000
 @contextmanager
 def annotated(job: Job) -> Generator[None]:
     """Let an error be an annotation and the step summary of the job, which else shows an exit code only."""
-    from ostro.forge.job_output import annotation, write_summary
+    from ostro.forge.job_output import annotation, inert_log_line, write_summary
     from ostro.forge.published_text import paragraph
     from ostro.forge.status import sentences
 
@@ -33,14 +33,15 @@ def annotated(job: Job) -> Generator[None]:
         told = sentences(str(error), error.mend)
         if job.outputs is not None:
             click.echo(annotation("error", told, title="Ostro"), err=True)
+            error.args = (inert_log_line(str(error)), *error.args[1:])  # the boundary writes it into the log
         with suppress(StorageError):  # the error matters more than its summary
             write_summary(job.summary, f"**Ostro: the job failed**\n\n{paragraph(told, limit=SUMMARY_CHARS)}\n")
         raise
 
 
 @contextmanager
-def told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
-    """Let an error be read on the issue too."""
+def told_on(job: Job, forge: Forge, issue: int | None) -> Generator[None]:
+    """Let an error be read on the issue too; None where it is not known which that is."""
     from ostro.agent.attempt import outcome_of_error
     from ostro.forge.publish import report_failure
 
@@ -51,5 +52,6 @@ def told_on(job: Job, forge: Forge, issue: int) -> Generator[None]:
     except (OstroError, SandboxError) as error:
         report = outcome_of_error(error).error
         assert report is not None
-        report_failure(job, forge, issue, report)
+        if issue is not None:
+            report_failure(job, forge, issue, report)
         raise

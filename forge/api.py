@@ -42,7 +42,9 @@ _MENDS: dict[ForgeErrorKind, str] = {
     "moved": "Give the new name or address.",
     "lost": "Run the job again: nothing is made twice.",
     "rate": "Run the job again later.",
+    "protocol": "Check the address of the API, and the proxy in between.",
 }
+ARCHIVED = "Nothing can be written to an archived repository: unarchive it."
 
 Shape = TypeVar("Shape", bound=BaseModel)
 _LIST = TypeAdapter(list[object])
@@ -88,7 +90,9 @@ class Api:
         Raises:
             ForgeError: see `send`.
         """
-        return self.shaped(shape, self.send("GET", path))
+        answer = self.send("GET", path)
+        self._no_page("GET", path, answer)
+        return self.shaped(shape, answer)
 
     def read_list(self, shape: type[Shape], path: str) -> list[Shape]:
         """GET `path` as a list of `shape`.
@@ -97,6 +101,7 @@ class Api:
             ForgeError: see `send`.
         """
         answer = self.send("GET", path)
+        self._no_page("GET", path, answer)
         try:
             return [shape.model_validate(entry) for entry in _LIST.validate_json(answer.body)]
         except ValidationError as error:
@@ -117,7 +122,7 @@ class Api:
         return ForgeError(
             f"{self.host} answers in a shape that is not known: {first_problem(error)}",
             kind="protocol",
-            mend="Check the address of the API.",
+            mend=_MENDS["protocol"],
         )
 
     def send(self, method: str, path: str, body: JsonValue = None, *, repeatable: bool = False) -> Fetched:
@@ -176,12 +181,20 @@ class Api:
         return answer, f"status {answer.status}"
 
     def _refusal(self, method: str, path: str, answer: Fetched) -> ForgeError:
+        self._no_page(method, path, answer)
         return self._error(_KINDS.get(answer.status, "protocol"), method, path, _said(answer), answer)
+
+    def _no_page(self, method: str, path: str, answer: Fetched) -> None:
+        """Refuse a page for people, whose status says nothing of what was asked: no API answers with one."""
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            said = f"status {answer.status} with a web page, which is no answer of an API"
+            raise self._error("protocol", method, path, said, answer)
 
     def _error(self, kind: ForgeErrorKind, method: str, path: str, said: str, answer: Fetched | None) -> ForgeError:
         where = path.partition("?")[0]
         status = answer.status if answer is not None else None
-        return ForgeError(f"{self.host}: {method} {where}: {said}", kind=kind, mend=_MENDS.get(kind, ""), status=status)
+        mend = ARCHIVED if kind == "forbidden" and "archived" in said else _MENDS.get(kind, "")
+        return ForgeError(f"{self.host}: {method} {where}: {said}", kind=kind, mend=mend, status=status)
 
 
 def _limited(answer: Fetched) -> bool:

@@ -44,7 +44,7 @@ def commit_message(evidence: Evidence, issue_title: str, *, issue_url: str, mail
 
 
 def body_of(evidence: Evidence, *, closing: str, notices: tuple[str, ...] = ()) -> str:
-    """Return the body, under `BODY_CHARS`.
+    """Return the body, under `BODY_CHARS`; where it is too long, what a model wrote goes before the evidence.
 
     Args:
         evidence: of the run.
@@ -59,20 +59,16 @@ def body_of(evidence: Evidence, *, closing: str, notices: tuple[str, ...] = ()) 
         rounds=evidence.rounds,
     )
     proposal = evidence.proposal
-    parts = [
+    told = [
         f"{closing if evidence.green else 'Refs'} #{evidence.issue}",
         paragraph(proposal.summary if proposal else evidence.reason, limit=6000),
-        *_changes(evidence),
-        "### Evidence",
-        _tests(evidence.tests),
-        *_limits(evidence, notices),
-        "### Run",
-        _facts(evidence),
-        *_tail(evidence),
-        _FOOTER,
     ]
-    text = marker.line() + "\n\n".join(part for part in parts if part) + "\n"
-    return text if len(text) <= BODY_CHARS else text[: BODY_CHARS - 40] + "\n\n_[... cut: too long ...]_\n"
+    facts = ["### Evidence", _tests(evidence.tests), *_limits(evidence, notices), "### Run", _facts(evidence)]
+    for parts in ([*told, *_changes(evidence), *facts, *_tail(evidence)], [*told, *facts]):
+        text = marker.line() + "\n\n".join(part for part in (*parts, _FOOTER) if part) + "\n"
+        if len(text) <= BODY_CHARS:
+            return text
+    return text[: BODY_CHARS - 40] + "\n\n_[... cut: too long ...]_\n"
 
 
 def _changes(evidence: Evidence) -> list[str]:

@@ -62,6 +62,21 @@ def decide(job: Job, forge: Forge) -> Assignment | Skip:
         return Skip(f"{what} is not there: it was deleted, or moved to another repository")
 
 
+def asked_for(job: Job, forge: Forge) -> int | None:
+    """Return the issue that the job's command line or event names; None where it leaves the choice.
+
+    Raises:
+        ForgeError: the forge refuses or does not answer.
+        UsageError: the event cannot be read.
+    """
+    if job.issue is not None or not job.event:
+        return job.issue
+    order = _order(job)
+    if isinstance(order, Skip) or order.pull is None:
+        return None if isinstance(order, Skip) else order.issue
+    return issue_of_branch(forge.pull(order.pull).head_branch)
+
+
 def gone(forge: Forge, error: ForgeError) -> bool:
     """Whether an error says that an issue or pull request was deleted or moved: the repository is there without it.
 

@@ -39,6 +39,7 @@ class Order:
         pull: the pull request that was commented on, or whose checks failed.
         wishes: what the comment says behind the command, untrusted.
         failed_commit: the commit whose checks failed.
+        issue_text: title and body at the time of the event; None where it has none.
         note: id of the comment that asks, where the event has to be checked against it; else 0.
     """
 
@@ -51,6 +52,7 @@ class Order:
     wishes: str = ""
     branch: str = ""
     failed_commit: str = ""
+    issue_text: str | None = None
     note: int = 0
 
 
@@ -81,8 +83,14 @@ class _Repository(_Wire):
 
 class _Numbered(_Wire):
     number: int
+    title: str | None = None
+    body: str | None = None
     pull_request: dict[str, object] | None = None
     labels: list[_Named] | None = None
+
+    @property
+    def text(self) -> str | None:
+        return None if self.title is None else issue_text(self.title, self.body)
 
     @property
     def label_names(self) -> set[str]:
@@ -170,6 +178,11 @@ def issue_of_branch(branch: str) -> int | None:
     return int(match["number"]) if match is not None else None
 
 
+def issue_text(title: str, body: str | None) -> str:
+    """Return title and body as one text, alike for an event and for the API."""
+    return f"{title}\n\n{body or ''}".replace("\r\n", "\n")
+
+
 def is_bot(login: str) -> bool:
     """Whether a login is one of a bot: an app of GitHub, the jobs of Gitea or Forgejo, an access token of GitLab."""
     return login.endswith("[bot]") or login in JOB_USERS or _TOKEN_USER.fullmatch(login) is not None
@@ -181,7 +194,13 @@ def _labelled(event: _Event, label: str) -> Order | Skip:
         return Skip(f"only the label {label!r} starts a run")
     if event.issue is None:
         return Skip("the event names no issue")
-    return Order("label", issue=event.issue.number, actor=event.sender.login, actor_id=event.sender.id)
+    return Order(
+        "label",
+        issue=event.issue.number,
+        actor=event.sender.login,
+        actor_id=event.sender.id,
+        issue_text=event.issue.text,
+    )
 
 
 def _commented(event: _Event, _: str) -> Order | Skip:
@@ -197,6 +216,7 @@ def _commented(event: _Event, _: str) -> Order | Skip:
         pull=event.issue.number if on_pull else None,
         actor=event.sender.login,
         actor_id=event.sender.id,
+        issue_text=None if on_pull else event.issue.text,
     )
 
 

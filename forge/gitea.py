@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from urllib.parse import quote
 
 from pydantic import Field, JsonValue
@@ -14,19 +15,10 @@ from ostro.forge.github import checked_api
 from ostro.forge.github_repository import SUMMARY_CHARS, GitHubRepository
 from ostro.forge.github_wire import Wire, WireComment, WireUser
 from ostro.forge.marker import read_marker
-from ostro.forge.protocol import FailedCheck, Issue, IssueRef, Note, Pull
-from ostro.forge.writers import issue_of_writers
+from ostro.forge.protocol import ALWAYS, FailedCheck, Note, Pull
 
 DRAFT = "WIP: "
 """Gitea's default prefix of a draft, and Forgejo's."""
-
-
-class _Issue(Wire):
-    number: int
-    title: str
-    body: str | None = None
-    html_url: str = ""
-    user: WireUser = WireUser()
 
 
 class _Label(Wire):
@@ -37,6 +29,7 @@ class _Label(Wire):
 class _TimelineEntry(Wire):
     type: str = ""
     body: str = ""
+    created_at: datetime | None = None
     label: _Label | None = None
     user: WireUser | None = None
 
@@ -73,18 +66,18 @@ class GiteaRepository(GitHubRepository):
         """Return the address that Gitea knows somebody by without telling their own."""
         return f"{login}@noreply.{self.host.partition(':')[0]}"
 
-    def get_issue(self, ref: IssueRef) -> Issue:
-        """Return the issue with the comments of people who can write, without pictures."""
-        found = self.api.read(_Issue, f"{self.root}/issues/{ref.number}")
-        return issue_of_writers(
-            self, ref, title=found.title, body=found.body, author=found.user.login, url=found.html_url
-        )
-
-    def who_labelled(self, number: int, label: str) -> str:
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
         """Return who put the label on last; in the timeline the text `1` says that it was added."""
         last = ""
         for entry in self.pages(_TimelineEntry, f"{self.root}/issues/{number}/timeline?"):
-            if entry.type == "label" and entry.body == "1" and entry.label is not None and entry.label.name == label:
+            late = entry.created_at is None or entry.created_at >= since
+            if (
+                late
+                and entry.type == "label"
+                and entry.body == "1"
+                and entry.label is not None
+                and entry.label.name == label
+            ):
                 last = entry.user.login if entry.user is not None else ""
         return last
 

@@ -104,7 +104,7 @@ class GitHub:
             if len(found.body) > self._limits.file_bytes:
                 limit = self._limits.file_bytes // 1024
                 raise IssueError(f"{ref.url} is larger than the limit of {limit} KiB", mend="Give its core as a file.")
-            comments, told = self._comments(client, path, ref) if found.comments and self._limits.comments else ((), ())
+            comments, told = self._comments(client, f"{path}/comments", ref, found.comments)
         return Issue(
             title=found.title,
             body=found.body,
@@ -117,17 +117,26 @@ class GitHub:
             warnings=(*(["The issue is closed."] if found.state == "closed" else []), *told),
         )
 
-    def _comments(self, client: httpx2.Client, path: str, ref: IssueRef) -> tuple[tuple[Comment, ...], tuple[str, ...]]:
+    def _comments(
+        self, client: httpx2.Client, path: str, ref: IssueRef, count: int
+    ) -> tuple[tuple[Comment, ...], tuple[str, ...]]:
+        """Read the newest comments, page by page from the last one; GitHub lists the oldest first."""
+        wanted, left = self._limits.comments, (count + PAGE - 1) // PAGE
+        trusted: list[Comment] = []
         try:
-            listed = self._read_as(_WireComments, client, f"{path}/comments?per_page={PAGE}", ref).root
+            while left and len(trusted) < wanted:
+                listed = self._read_as(_WireComments, client, f"{path}?per_page={PAGE}&page={left}", ref).root
+                left -= 1
+                trusted[:0] = [
+                    Comment(author=entry.user.login, association=entry.author_association, body=entry.body)
+                    for entry in listed
+                    if entry.author_association in TRUSTED_ASSOCIATIONS
+                ]
         except IssueError as error:
-            return (), (f"The comments of the issue were not read: {error}.",)
-        trusted = [
-            Comment(author=entry.user.login, association=entry.author_association, body=entry.body)
-            for entry in listed
-            if entry.author_association in TRUSTED_ASSOCIATIONS
-        ]
-        return tuple(trusted[: self._limits.comments]), ()
+            return tuple(trusted), (f"The comments of the issue were not read: {error}.",)
+        cut = wanted and (left or len(trusted) > wanted)
+        told = (f"Only the newest {wanted} comments of people who can write are shown.",) if cut else ()
+        return tuple(trusted[max(0, len(trusted) - wanted) :]), told
 
     def _read_as(self, shape: type[_Shape], client: httpx2.Client, path: str, ref: IssueRef) -> _Shape:
         answer = self._get(client, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, JsonValue
 from ostro.agent.errors import ForgeError
 from ostro.forge.api import Api
 from ostro.forge.fetch import Fetched
-from ostro.forge.github import API_VERSION, PAGE, PUBLIC_API, GitHub, checked_api
+from ostro.forge.github import API_VERSION, PAGE, checked_api
 from ostro.forge.github_wire import (
     WireChecks,
     WireComment,
@@ -21,21 +22,16 @@ from ostro.forge.github_wire import (
     WirePermission,
     WirePull,
     WireRepository,
-    noted,
+    WireUser,
     seen,
 )
-from ostro.forge.protocol import (
-    FailedCheck,
-    Issue,
-    IssueRef,
-    IssueState,
-    Note,
-    Pull,
-)
+from ostro.forge.marker import read_marker
+from ostro.forge.protocol import ALWAYS, TRUSTED_ASSOCIATIONS, FailedCheck, Issue, IssueRef, IssueState, Note, Pull
+from ostro.forge.writers import issue_of_writers
 from ostro.sandbox.remote import Remote
 
-MAX_PAGES = 10
-"""A thousand comments or events; what lies behind them is not looked at."""
+MAX_PAGES = 50
+"""GitHub's issues end at 2,500 comments, GitLab's at 5,000; of events, what lies behind is not looked at."""
 
 WRITING = frozenset({"owner", "admin", "maintain", "write"})
 FAILED = frozenset({"failure", "timed_out", "startup_failure"})
@@ -82,7 +78,6 @@ class GitHubRepository:
         self.root = f"/repos/{repository}"
         self.host = urlsplit(server_url).netloc
         self.known: dict[str, bool] = {}
-        self._issues = GitHub(api_url=api.url or PUBLIC_API, token=token)
 
     def default_branch(self) -> str:
         """Return its short name."""
@@ -106,8 +101,10 @@ class GitHubRepository:
         return f"{user_id}+{login}@users.noreply.{self.host.partition(':')[0]}" if user_id else ""
 
     def get_issue(self, ref: IssueRef) -> Issue:
-        """Return the issue with its comments, without pictures."""
-        return self._issues.get_issue(ref)
+        """Return the issue with the comments of people who can write, without pictures."""
+        found = self.api.read(WireIssue, f"{self.root}/issues/{ref.number}")
+        author = found.user.login if found.user else ""
+        return issue_of_writers(self, ref, title=found.title, body=found.body, author=author, url=found.html_url)
 
     def issue_ref(self, number: int) -> IssueRef:
         """Return the full name of an issue."""
@@ -132,11 +129,12 @@ class GitHubRepository:
         path = f"{self.root}/issues?state=open&direction=asc&labels={quote(label, safe='')}"
         return tuple(entry.number for entry in self.pages(WireIssue, path) if entry.pull_request is None)
 
-    def who_labelled(self, number: int, label: str) -> str:
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
         """Return who put the label on last."""
         last = ""
         for event in self.pages(WireEvent, f"{self.root}/issues/{number}/events?"):
-            if event.event == "labeled" and event.label is not None and event.label.name == label:
+            late = event.created_at is None or event.created_at >= since
+            if late and event.event == "labeled" and event.label is not None and event.label.name == label:
                 last = event.actor.login if event.actor is not None else ""
         return last
 
@@ -192,8 +190,21 @@ class GitHubRepository:
         return self.noted(self.api.shaped(WireComment, answer))
 
     def noted(self, found: WireComment) -> Note:
-        """Return a comment, with whether its author is trusted."""
-        return noted(found)
+        """Return a comment; a member of the organisation may well be nobody who can write here, so that is asked."""
+        author, body = found.user or WireUser(), found.body or ""
+        outsider = found.author_association not in TRUSTED_ASSOCIATIONS
+        trusted = read_marker(body) is not None and (
+            author.type == "Bot" or (not outsider and self.may_write(author.login))
+        )
+        return Note(found.id, author.login, trusted, body, found.html_url, outsider)
+
+    def delete_note(self, number: int, note: int) -> None:  # noqa: ARG002  # other forges need it
+        """Delete a comment."""
+        try:
+            self.api.send("DELETE", f"{self.root}/issues/comments/{note}")
+        except ForgeError as error:
+            if error.forge_kind != "missing":
+                raise
 
     def label_pull(self, number: int, label: str) -> None:
         """Add a label; a pull request is an issue as well."""

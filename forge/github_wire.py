@@ -5,9 +5,11 @@ Used by github_repository.py and gitea.py. Shapes: docs.github.com/en/rest.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from ostro.forge.protocol import TRUSTED_ASSOCIATIONS, Note, Pull
+from ostro.forge.protocol import Pull
 
 
 class Wire(BaseModel):
@@ -41,6 +43,9 @@ class WireIssue(Wire):
 
     number: int
     title: str
+    body: str | None = None
+    html_url: str = ""
+    user: WireUser | None = None
     state: str = "open"
     locked: bool = False
     is_locked: bool = False  # Gitea's word
@@ -53,6 +58,7 @@ class WireEvent(Wire):
     """Something that happened to an issue."""
 
     event: str = ""
+    created_at: datetime | None = None
     actor: WireUser | None = None
     label: WireLabel | None = None
 
@@ -135,16 +141,4 @@ def seen(found: WirePull) -> Pull:
         open=found.state == "open",
         merged=found.merged_at is not None or found.merged,
         draft=found.draft,
-    )
-
-
-def noted(found: WireComment) -> Note:
-    """Return a comment as the rest of Ostro knows it; whom to trust is what GitHub says of its author."""
-    author = found.user or WireUser()
-    return Note(
-        id=found.id,
-        author=author.login,
-        trusted=author.type == "Bot" or found.author_association in TRUSTED_ASSOCIATIONS,
-        body=found.body or "",
-        url=found.html_url,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -17,12 +18,12 @@ from ostro.agent.errors import ForgeError
 from ostro.forge.api import Api
 from ostro.forge.github import checked_api
 from ostro.forge.marker import read_marker
-from ostro.forge.protocol import FailedCheck, Issue, IssueRef, IssueState, Note, Pull
+from ostro.forge.protocol import ALWAYS, FailedCheck, Issue, IssueRef, IssueState, Note, Pull
 from ostro.forge.writers import issue_of_writers
 from ostro.sandbox.remote import Remote
 
 PAGE = 100
-MAX_PAGES = 10
+MAX_PAGES = 50  # GitLab's issues end at 5,000 comments
 DEVELOPER = 30
 """The access level from which somebody can push (docs.gitlab.com/api/access_requests)."""
 DRAFT = "Draft: "
@@ -64,6 +65,7 @@ class _Note(_Wire):
     id: int
     body: str = ""
     author: _User = _User()
+    created_at: datetime | None = None
     system: bool = False
     internal: bool = False
 
@@ -73,6 +75,7 @@ class _LabelName(_Wire):
 
 
 class _LabelEvent(_Wire):
+    created_at: datetime | None = None
     user: _User | None = None
     label: _LabelName | None = None
     action: str = ""
@@ -193,11 +196,12 @@ class GitLabProject:
         path = f"{self._root}/issues?state=opened&sort=asc&order_by=created_at&labels={quote(label, safe='')}"
         return tuple(entry.iid for entry in self._pages(_Issue, path))
 
-    def who_labelled(self, number: int, label: str) -> str:
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
         """Return who put the label on last."""
         last = ""
         for event in self._pages(_LabelEvent, f"{self._root}/issues/{number}/resource_label_events?"):
-            if event.action == "add" and event.label is not None and event.label.name == label:
+            late = event.created_at is None or event.created_at >= since
+            if late and event.action == "add" and event.label is not None and event.label.name == label:
                 last = event.user.username if event.user is not None else ""
         return last
 
@@ -244,6 +248,14 @@ class GitLabProject:
         answer = self._api.send("PUT", f"{self._root}/issues/{number}/notes/{note}", {"body": body})
         return self._note(self._api.shaped(_Note, answer))
 
+    def delete_note(self, number: int, note: int) -> None:
+        """Delete a comment."""
+        try:
+            self._api.send("DELETE", f"{self._root}/issues/{number}/notes/{note}")
+        except ForgeError as error:
+            if error.forge_kind != "missing":
+                raise
+
     def label_pull(self, number: int, label: str) -> None:
         """Add a label to a merge request."""
         self._api.send("PUT", f"{self._root}/merge_requests/{number}", {"add_labels": label})
@@ -274,7 +286,8 @@ class GitLabProject:
 
     def _note(self, found: _Note) -> Note:
         author = found.author.username
-        return Note(found.id, author, read_marker(found.body) is not None and self.may_write(author), found.body)
+        trusted = read_marker(found.body) is not None and self.may_write(author)
+        return Note(found.id, author, trusted, found.body, written=found.created_at)
 
 
 def _pull(found: _Merge) -> Pull:

@@ -8,11 +8,15 @@ is taken for a hint: `confirmed` asks the forge who did what it tells of.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ostro.forge.event import Order, Skip, issue_of_branch, parse_command, unreadable
 from ostro.forge.protocol import Forge
+
+MAX_AGE = timedelta(days=1)
+"""A pipeline may wait so long for its runner, or be started again."""
 
 
 class _Wire(BaseModel):
@@ -91,6 +95,8 @@ def read_gitlab_event(payload: bytes, *, label: str) -> Order | Skip:
 def confirmed(order: Order, forge: Forge, *, label: str) -> Order | Skip:
     """Return the order as the forge itself knows it: who put the label on, who wrote the comment and what it says.
 
+    What is older than `MAX_AGE` is refused, as somebody may send the payload of long ago again.
+
     Raises:
         ForgeError: the forge refuses or does not answer.
     """
@@ -98,19 +104,22 @@ def confirmed(order: Order, forge: Forge, *, label: str) -> Order | Skip:
         failed = forge.failed_checks(order.failed_commit)
         return order if failed else Skip(f"no job of {order.failed_commit[:12]} has failed")
     if order.trigger == "label" and order.issue is not None:
-        return _by_person(replace(order, actor=forge.who_labelled(order.issue, label)))
+        actor = forge.who_labelled(order.issue, label, since=datetime.now(UTC) - MAX_AGE)
+        return _by_person(replace(order, actor=actor))
     number = order.pull or order.issue or 0
     notes = forge.notes(number, of_pull=order.pull is not None)
     said = next((note for note in notes if note.id == order.note), None)
     command = parse_command(said.body) if said is not None else None
     if said is None or command is None:
         return Skip("the comment is not there: it was deleted or changed, is internal, or never was")
+    if said.written is not None and said.written < datetime.now(UTC) - MAX_AGE:
+        return Skip("the comment is older than a day; comment again")
     return _by_person(replace(order, actor=said.author, command=command[0], wishes=command[1]))
 
 
 def _by_person(order: Order) -> Order | Skip:
     """Refuse what nobody did: an order without a name would be taken for one of the schedule."""
-    return order if order.actor else Skip("nobody is known who asked for it")
+    return order if order.actor else Skip("nobody is known who asked for it within the last day")
 
 
 def _labelled(event: _Event, label: str) -> Order | Skip:

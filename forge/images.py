@@ -59,7 +59,9 @@ def fetch_images(
     if len(urls) > limits.images:
         told.append(f"{len(urls) - limits.images} pictures of the issue left out: at most {limits.images} are shown.")
     # No environment: neither a proxy, which would look the name up itself, nor a .netrc with passwords.
-    with httpx2.Client(follow_redirects=False, trust_env=False) as client:
+    # No connection is used again, so that the time limit holds for each from its start.
+    limit = httpx2.Limits(max_keepalive_connections=0)
+    with httpx2.Client(follow_redirects=False, trust_env=False, limits=limit) as client:
         for url in urls[: limits.images]:
             try:
                 images.append(_fetch_one(client, url, limits, private_hosts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ SUMMARY_BYTES = 1024 * 1024
 MOST_ANNOTATIONS = 10
 """GitHub shows ten of a kind for each step."""
 MESSAGE_CHARS = 4000
+_COMMAND = re.compile(r"^(\s*):(?=:)", re.MULTILINE)
 _CUT = "\n\n_[... cut: a step summary ends at 1 MiB ...]_\n"
 
 Level = Literal["error", "warning", "notice"]
@@ -37,9 +39,11 @@ def annotation_lines(level: Level, messages: Sequence[str], *, title: str = "") 
 
 
 def inert_log_line(text: str) -> str:
-    """Return a line of somebody else's for a job's log: it cannot be a workflow command."""
-    shown = text.replace("\r", " ")
-    return shown.replace("::", ":\u200b:").replace("##[", "#\u200b#[")
+    """Return text of somebody else's for a job's log: no line of it can be a workflow command.
+
+    The runner takes `::` for one at the start of a line, `##[` anywhere (actions/runner, ActionCommand.cs).
+    """
+    return _COMMAND.sub("\\1:\u200b", text.replace("\r", " ")).replace("##[", "#\u200b#[")
 
 
 def write_summary(path: Path | None, text: str) -> None:

@@ -30,7 +30,12 @@ def ensure_note(forge: Forge, issue: int, body: str) -> Note:
     made: list[Note] = []
 
     def make() -> Note:
+        """Comment; where another job did so in the same moment, the older comment stays."""
         made.append(forge.create_note(issue, body))
+        first = _ours(forge, issue, left) or made[-1]
+        if first.id < made[-1].id:
+            forge.delete_note(issue, made.pop().id)
+            return first
         return made[-1]
 
     while True:

@@ -7,6 +7,7 @@ input or of a text. Everything in an `Issue` is untrusted data, as its authors w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from ostro.sandbox.remote import Remote
@@ -15,6 +16,8 @@ ForgeKind = Literal["github", "gitlab", "gitea"]
 """Whose API is spoken: GitHub and its Enterprise servers, GitLab, Gitea and Forgejo."""
 
 ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -29,7 +32,7 @@ class IssueLimits:
 
     Attributes:
         file_bytes: a file, standard input or an answer above this is refused.
-        comments: how many comments of people with write access are taken, oldest first.
+        comments: how many comments of people with write access are taken, the newest.
         images: how many pictures are fetched; 0 for none.
         image_bytes: a picture above this is left out.
         image_pixels: longest side, pixels; a picture above this is left out, before anything decodes it.
@@ -173,7 +176,9 @@ class Note:
     """A comment with what identifies it.
 
     Attributes:
-        trusted: by a bot, or by somebody who can write to the repository.
+        trusted: it begins with our marker and is by a bot, or by somebody who can write to the repository.
+        outsider: the forge says with the comment that its author cannot write; others have to be asked for.
+        written: when; None where it was not read.
     """
 
     id: int
@@ -181,6 +186,8 @@ class Note:
     trusted: bool
     body: str
     url: str = ""
+    outsider: bool = False
+    written: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -237,8 +244,8 @@ class Forge(IssueReader, Protocol):
         """Return the open issues with a label, oldest first."""
         ...
 
-    def who_labelled(self, number: int, label: str) -> str:
-        """Return who put the label on last; "" when nobody did."""
+    def who_labelled(self, number: int, label: str, *, since: datetime = ALWAYS) -> str:
+        """Return who put the label on last; "" when nobody did since then."""
         ...
 
     def pull(self, number: int) -> Pull:
@@ -267,6 +274,10 @@ class Forge(IssueReader, Protocol):
 
     def update_note(self, number: int, note: int, body: str) -> Note:
         """Change a comment."""
+        ...
+
+    def delete_note(self, number: int, note: int) -> None:
+        """Delete a comment of ours; one that is not there is no error."""
         ...
 
     def label_pull(self, number: int, label: str) -> None:

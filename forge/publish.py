@@ -72,15 +72,25 @@ def forge_policy(levels: Mapping[RuleName, Level], redact: Redactor) -> PatchPol
     return PatchPolicy(levels={**strict, "secret": "refused", **levels}, known_secret=redact.finds)
 
 
-def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: PatchPolicy) -> Publication:
+def publish(
+    job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: PatchPolicy, *, asked: int | None = None
+) -> Publication:
     """Publish what a run left.
+
+    Args:
+        job: that publishes.
+        forge: with a token that may write.
+        evidence: validated, not believed.
+        patch: of the evidence.
+        policy: for the patch.
+        asked: the issue that the job is about; None where that was left to the run.
 
     Raises:
         UsageError: the evidence is for another repository or branch.
         ForgeError: the forge refuses or does not answer.
         SandboxError: git fails.
     """
-    _belongs_here(job, evidence)
+    _belongs_here(job, evidence, asked)
     if not evidence.run_url.startswith(f"{job.server_url.rstrip('/')}/"):
         evidence = evidence.model_copy(update={"run_url": ""})
     state = _state_of(forge, evidence.issue)
@@ -126,13 +136,13 @@ def _state_of(forge: Forge, issue: int) -> IssueState | None:
         return None
 
 
-def _belongs_here(job: Job, evidence: Evidence) -> None:
+def _belongs_here(job: Job, evidence: Evidence, asked: int | None) -> None:
     """Refuse evidence for anything but what this job is about: another job wrote it, which had a model."""
     told = ""
     if evidence.repository != job.repository:
         told = f"the evidence is for {evidence.repository}, not {job.repository}"
-    elif job.issue is not None and evidence.issue != job.issue:
-        told = f"the evidence is for issue {evidence.issue}, not {job.issue}"
+    elif asked is not None and evidence.issue != asked:
+        told = f"the evidence is for issue {evidence.issue}, not {asked}"
     elif issue_of_branch(evidence.branch) != evidence.issue:
         told = f"the evidence names {evidence.branch}, no branch of issue {evidence.issue}"
     if told:

@@ -24,7 +24,7 @@ from ostro.agent.resume import resume
 from ostro.agent.session import Listener, RunRequest, run
 from ostro.agent.task import Task
 from ostro.forge.decide import Assignment
-from ostro.forge.event import is_bot
+from ostro.forge.event import is_bot, issue_text
 from ostro.forge.evidence import EVIDENCE_FILE, TRAJECTORY_FILE, Evidence, read_evidence, write_evidence
 from ostro.forge.gathered import first_evidence, gathered, with_tail
 from ostro.forge.issue import to_task, with_pictures
@@ -37,6 +37,7 @@ from ostro.sandbox.remote import check_out
 
 HISTORY_COMMITS = 200
 SHOWN_CHECKS = 10
+EDITED = "The issue was edited after somebody asked for this run, which worked on the newer text: look at its history."
 
 
 @dataclass(frozen=True)
@@ -169,10 +170,14 @@ def _read_task(forge: Forge, assignment: Assignment, private_hosts: frozenset[st
     comments = [entry for entry in issue.comments if _is_wanted(forge, entry)]
     if assignment.follow_up and assignment.pull is not None:
         notes = forge.notes(assignment.pull.number, of_pull=True)
-        said = (Comment(note.author, "WRITER", note.body) for note in notes if not is_bot(note.author))
+        said = (
+            Comment(note.author, "WRITER", note.body) for note in notes if not (note.outsider or is_bot(note.author))
+        )
         comments += [entry for entry in said if _is_wanted(forge, entry)]
     extra = _extra(assignment, forge.failed_checks(assignment.order.failed_commit) if _for_checks(assignment) else ())
-    wanted = replace(issue, comments=(*comments, *extra))
+    asked_about = assignment.order.issue_text
+    edited = asked_about is not None and asked_about != issue_text(issue.title, issue.body)
+    wanted = replace(issue, comments=(*comments, *extra), warnings=issue.warnings + ((EDITED,) if edited else ()))
     return to_task(with_pictures(wanted, private_hosts=private_hosts))
 
 

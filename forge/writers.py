@@ -1,11 +1,13 @@
 """Whose comments a model is shown: those of people who can write to the repository, as the forge itself says.
 
-gitlab.py, gitea.py -> issue_of_writers; GitHub tells with each comment what its author is to the repository.
+github_repository.py, gitlab.py, gitea.py -> issue_of_writers.
 """
 
 from __future__ import annotations
 
-from ostro.agent.errors import ForgeError
+from itertools import islice
+
+from ostro.agent.errors import ForgeError, IssueError
 from ostro.forge.marker import read_marker
 from ostro.forge.protocol import Comment, Forge, Issue, IssueLimits, IssueRef
 
@@ -15,7 +17,11 @@ def issue_of_writers(forge: Forge, ref: IssueRef, *, title: str, body: str | Non
 
     Raises:
         ForgeError: the forge does not answer.
+        IssueError: its body is larger than the limit.
     """
+    limit = IssueLimits().file_bytes
+    if len(body or "") > limit:
+        raise IssueError(f"{ref.url} is larger than the limit of {limit // 1024} KiB", mend="Cut it down to its core.")
     comments, told = _comments_of_writers(forge, ref.number)
     return Issue(
         title=title,
@@ -30,7 +36,7 @@ def issue_of_writers(forge: Forge, ref: IssueRef, *, title: str, body: str | Non
 
 
 def _comments_of_writers(forge: Forge, number: int) -> tuple[tuple[Comment, ...], tuple[str, ...]]:
-    """Return the comments of people who can write to the repository, ours left out, oldest first; and warnings.
+    """Return the newest comments of people who can write, ours left out, the oldest of them first; and warnings.
 
     Who reads a public issue without a token is not told by every forge who can write: then there are no comments.
 
@@ -39,12 +45,16 @@ def _comments_of_writers(forge: Forge, number: int) -> tuple[tuple[Comment, ...]
     """
     limit = IssueLimits().comments
     try:
+        newest = reversed(forge.notes(number))
         wanted = (
-            note for note in forge.notes(number) if read_marker(note.body) is None and forge.may_write(note.author)
+            note
+            for note in newest
+            if not note.outsider and read_marker(note.body) is None and forge.may_write(note.author)
         )
-        found = tuple(Comment(note.author, "WRITER", note.body) for note, _ in zip(wanted, range(limit), strict=False))
+        found = [Comment(note.author, "WRITER", note.body) for note in islice(wanted, limit + 1)]
     except ForgeError as error:
         if error.forge_kind not in ("auth", "forbidden"):
             raise
         return (), (f"The comments of the issue were not read: {error}.",)
-    return found, ()
+    told = (f"Only the newest {limit} comments of people who can write are shown.",) if len(found) > limit else ()
+    return tuple(reversed(found[:limit])), told

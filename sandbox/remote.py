@@ -18,6 +18,11 @@ from ostro.sandbox.git_process import GitResult, must, pristine_git_dir, run_git
 from ostro.sandbox.protocol import RepositoryError
 
 TRANSFER_TIMEOUT_S = 1800.0
+SHOWN_CHARS = 500
+REJECTED = (
+    "The remote refuses this branch: let its rules and hooks allow it, rename a branch that stands in its way, or "
+    "check what the token may write."
+)
 
 _NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
             "GIT_SSL_CAINFO", "GIT_SSL_CAPATH")  # fmt: skip
@@ -96,13 +101,22 @@ def push_commit(remote: Remote, git_dir: Path, commit: str, branch: str, *, expe
     )
     if told.code == 0:
         return True
-    if "stale info" in told.stderr + os.fsdecode(told.stdout) or "cannot lock ref" in told.stderr:
+    in_the_way = "cannot create" in told.stderr  # a branch `a` where `a/b` is to be made: nobody was quicker
+    if not in_the_way and ("stale info" in told.stderr + os.fsdecode(told.stdout) or "cannot lock ref" in told.stderr):
         return remote_heads(remote, git_dir, branch).get(branch) == commit
     if remote_heads(remote, git_dir, branch).get(branch) == commit:  # done, but the answer was lost
         return True
-    reasons = [line.rpartition("[")[2].strip("]") for line in os.fsdecode(told.stdout).splitlines() if line[:1] == "!"]
-    reason = reasons[0] if reasons else told.complaint
-    raise RepositoryError(f"{remote.url}: the branch {branch} cannot be pushed: {reason}", mend=_mend(told))
+    rejected = [line.rpartition("\t")[2] for line in os.fsdecode(told.stdout).splitlines() if line[:1] == "!"]
+    reason = "; ".join([*(rejected or [told.complaint]), *_remote_lines(told)])[:SHOWN_CHARS]
+    raise RepositoryError(
+        f"{remote.url}: the branch {branch} cannot be pushed: {reason}", mend=REJECTED if rejected else _mend(told)
+    )
+
+
+def _remote_lines(told: GitResult) -> list[str]:
+    """Return what the remote itself says: which rule refuses, and where to read on."""
+    lines = (line.removeprefix("remote:").strip() for line in told.stderr.splitlines() if line.startswith("remote:"))
+    return [line for line in lines if line]
 
 
 def _git(remote: Remote, git_dir: Path, arguments: Sequence[str]) -> GitResult:

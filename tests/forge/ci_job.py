@@ -127,7 +127,8 @@ class CiJob:
         """Somebody puts the label on the issue."""
         if label:
             self.forge.world.add_label(self.repository, self.issue.number, label, actor=by)
-        return "issues", self._event(by, action="labeled", label={"name": label}, issue={"number": self.issue.number})
+        about = {"number": self.issue.number, "title": self.issue.title, "body": self.issue.body}
+        return "issues", self._event(by, action="labeled", label={"name": label}, issue=about)
 
     def commented(self, body: str, *, by: str = "alice", on: int | None = None) -> Event:
         """Somebody comments on the issue, or on a pull request."""

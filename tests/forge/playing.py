@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from tests.forge.ci_job import CiJob, Event
 
 ROOT = Path(__file__).parent.parent.parent
 _EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
-_TERM = re.compile(r"'[^']*'|[A-Za-z_][\w.]*|&&|\|\|")
-_OPERATORS = {"&&": " and ", "||": " or "}
+_TERM = re.compile(r"'[^']*'|[A-Za-z_][\w.]*|&&|\|\||!")
+_OPERATORS = {"&&": " and ", "||": " or ", "!": " not "}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ def play(job: CiJob, event: Event, inputs: Mapping[str, str], *, token: str) -> 
 
 def starts(condition: str, event: str, payload: Mapping[str, Any]) -> bool:
     """Whether the `if:` of a job lets an event in; only what the templates use of GitHub's expressions is known."""
-    context = {"github": {"event_name": event, "event": payload}}
+    return bool(evaluated(condition, {"github": {"event_name": event, "event": payload}}))
+
+
+def evaluated(expression: str, context: Mapping[str, Any]) -> Any:
+    """The value of an expression in a context."""
 
     def looked_up(path: str) -> Any:
         found: Any = context
@@ -82,10 +87,16 @@ def starts(condition: str, event: str, payload: Mapping[str, Any]) -> bool:
 
     def term(match: re.Match[str]) -> str:
         word = match[0]
-        return word if word[0] == "'" or word == "startsWith" else _OPERATORS.get(word) or f"looked_up({word!r})"
+        return word if word[0] == "'" or word in names else _OPERATORS.get(word) or f"looked_up({word!r})"
 
-    names = {"looked_up": looked_up, "startsWith": lambda text, head: str(text).lower().startswith(head.lower())}
-    return bool(eval(" ".join(_TERM.sub(term, condition).split()), names))
+    names: dict[str, Any] = {
+        "looked_up": looked_up,
+        "startsWith": lambda text, head: str(text).lower().startswith(head.lower()),
+        "contains": lambda listed, value: value in listed,
+        "fromJSON": json.loads,
+        "format": lambda text, value: text.format(value),
+    }
+    return eval(" ".join(_TERM.sub(term, expression).split()), names)
 
 
 def install(folder: Path) -> Path:

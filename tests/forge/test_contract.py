@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ostro.forge.github_repository import GitHubRepository, github_api
 from ostro.forge.gitlab import GitLabProject, gitlab_api
 from ostro.forge.issue import read_issue
 from ostro.forge.job import Job
+from ostro.forge.once import ensure_note
 from ostro.forge.ours import own_notes, own_pulls
 from ostro.forge.protocol import Forge, ForgeKind
 from ostro.forge.publish import Publication, forge_policy, publish
@@ -114,6 +116,27 @@ def test_forge_when_an_issue_is_read_then_only_comments_of_writers_come_with_it(
     assert [(entry.author, entry.body) for entry in found.comments] == [("bob", "I can write")]
 
 
+def test_forge_when_there_are_hundreds_of_comments_then_the_newest_of_writers_come_with_it(seat: Seat) -> None:
+    for number in range(25):
+        seat.comment(f"old {number}", "bob")
+    for _ in range(230):
+        seat.comment("+1", "mallory")
+    seat.comment("the newest", "bob")
+    found = seat.forge.get_issue(seat.forge.issue_ref(1))
+    assert [entry.body for entry in found.comments] == [*(f"old {number}" for number in range(6, 25)), "the newest"]
+    assert found.warnings == ("Only the newest 20 comments of people who can write are shown.",)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", ["rate", "502"])
+def test_forge_when_it_hesitates_while_an_issue_is_read_then_it_is_read_all_the_same(
+    kind: ForgeKind, fault: Any, tmp_path: Path
+) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.fake.faults.append(Fault("GET", "/issues/1$", fault))
+        assert seat.forge.get_issue(seat.forge.issue_ref(1)).title == "total() is one too high"
+
+
 def test_forge_when_an_issue_changes_then_its_state_says_so(seat: Seat) -> None:
     state = seat.forge.issue_state(1)
     assert (state.open, state.locked, state.assignees, state.labels, state.is_pull) == (True, False, (), (), False)
@@ -173,6 +196,26 @@ def test_forge_when_it_comments_then_its_own_comment_is_known_again_and_a_copy_i
     assert (found.id, found.body) == (made.id, MARKER + "ours")
     assert seat.forge.update_note(1, made.id, MARKER + "changed").body == MARKER + "changed"
     assert [entry.body for entry in seat.repository.comments] == [MARKER + "forged", MARKER + "changed"]
+
+
+def test_forge_when_two_jobs_comment_in_the_same_moment_then_one_comment_stays(seat: Seat) -> None:
+    path = {"github": "/comments$", "gitlab": "/notes$", "gitea": "/comments$"}[seat.kind]
+    theirs = partial(seat.comment, MARKER + "accepted", LOGINS[seat.kind])
+    seat.fake.faults.append(Fault("POST", path, "none", strike=theirs))
+    note = ensure_note(seat.forge, 1, MARKER + "ours")
+    assert [(entry.id, entry.body) for entry in seat.repository.comments] == [(note.id, MARKER + "ours")]
+    seat.forge.delete_note(1, note.id)
+    seat.forge.delete_note(1, note.id)
+    assert seat.repository.comments == []
+
+
+def test_github_when_a_member_who_cannot_write_copies_our_marker_then_it_is_not_ours(tmp_path: Path) -> None:
+    with seated("github", tmp_path) as seat:
+        seat.repository.members |= {"mallory", "bob"}
+        seat.comment(MARKER + "forged", "mallory")
+        assert own_notes(seat.forge.notes(1), 1) == ()
+        seat.comment(MARKER + "by hand", "bob")
+        assert [note.author for note in own_notes(seat.forge.notes(1), 1)] == ["bob"]
 
 
 def test_forge_when_a_pull_request_is_made_then_it_is_a_draft_and_found_by_its_branch(seat: Seat) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from ostro.agent.errors import IssueError
+from ostro.forge.fetch import fetch
 from ostro.forge.github import issue_ref, repository_of
 from ostro.forge.issue import issue_from_text, read_issue, to_task
 from ostro.forge.protocol import Issue, IssueLimits
@@ -149,6 +152,39 @@ def test_read_issue_when_there_are_comments_then_only_those_of_writers_are_taken
     task = to_task(issue)
     assert "see parser.py" in task.text
     assert "evil" not in task.text
+
+
+def test_read_issue_when_there_are_hundreds_of_comments_then_the_newest_are_taken(server: Server) -> None:
+    server.answer(PATH, wire_issue(comments=230))
+    listed = [{"body": f"{number}", "user": {"login": "o"}, "author_association": "OWNER"} for number in range(30)]
+    server.answer(PATH + "/comments", listed)
+
+    issue = read_issue(URL, env={"OSTRO_GITHUB_API": server.url})
+
+    assert [comment.body for comment in issue.comments] == [f"{number}" for number in range(10, 30)]
+    assert [path.partition("?")[2] for path, _ in server.requests] == ["", "per_page=100&page=3"]
+    assert issue.warnings == ("Only the newest 20 comments of people who can write are shown.",)
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.0 200 OK\r\n\r\n"])
+def test_fetch_when_a_server_sends_byte_by_byte_then_it_is_given_up_in_time(server: Server, start: bytes) -> None:
+    over = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(start)
+        with contextlib.suppress(OSError):  # nobody listens any more
+            while not over.wait(0.2):
+                handler.wfile.write(b"x")
+
+    server.replies["/drip"] = drip
+    patience = threading.Timer(60, over.set)
+    patience.start()
+    with httpx2.Client() as client, pytest.raises(IssueError, match="does not answer in time"):
+        fetch(client, f"{server.url}/drip", max_bytes=10_000, timeout_s=1)
+    patience.cancel()
+    assert not over.is_set()
+    over.set()
 
 
 def test_read_issue_when_comments_fail_then_the_issue_is_still_read_and_it_is_said(server: Server) -> None:

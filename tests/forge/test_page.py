@@ -11,7 +11,7 @@ import yaml
 from ostro.cli.pr import command as pr_command
 from ostro.forge.job import LABEL
 from ostro.forge.publish import DRAFT_LABEL, FAILED_LABEL
-from tests.forge.playing import ROOT, action, starts, workflow
+from tests.forge.playing import ROOT, action, evaluated, starts, workflow
 
 PAGE = (ROOT / "docs" / "ci.md").read_text("utf-8")
 TEMPLATES = ("github-single.yml", "github-two-jobs.yml")
@@ -74,6 +74,20 @@ def test_page_when_it_says_two_jobs_only_then_the_single_one_lacks_the_trigger()
 def test_page_when_it_lists_the_jobs_then_the_template_has_them() -> None:
     rows = re.findall(r"^\| (\w+) \|", section("Two jobs, with the tokens apart"), re.MULTILINE)
     assert rows == ["job", *workflow("github-two-jobs.yml")["jobs"]]
+
+
+def row(event: dict[str, Any]) -> str:
+    """The concurrency group of an event of issue 7 in the simple set-up."""
+    group: str = workflow(TEMPLATES[0])["jobs"]["ostro"]["concurrency"]["group"]
+    context = {"github": {"event": {"issue": {"number": 7}, **event}, "run_id": 99}}
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda match: str(evaluated(match[1], context)), group)
+
+
+def test_single_when_an_outsider_comments_then_no_order_that_waits_is_cancelled() -> None:
+    said = {name: {"comment": {"author_association": name}} for name in ("OWNER", "COLLABORATOR", "NONE")}
+    assert {row({}), row(said["OWNER"]), row(said["COLLABORATOR"])} == {"ostro-7"}
+    assert row(said["NONE"]) == "ostro-7-99"
+    assert row({"review": {"author_association": "CONTRIBUTOR"}}) == "ostro-7-99"
 
 
 def labelled(label: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.forge.ci_job import MODEL_KEY, READ_TOKEN, SECRETS, CiJob, ci_job
 from tests.forge.elsewhere import READER, WRITER, gitea_event, labelled, on_gitea, on_gitlab, person, variables, webhook
-from tests.forge.fake.world import Pull
+from tests.forge.fake.world import STAMP, Pull
 from tests.forge.killing import killed_on
 from tests.forge.playing import workflow
 
@@ -130,12 +130,26 @@ def invented_failure(job: CiJob) -> dict[str, Any]:
     return webhook(job, "pipeline", "alice", object_attributes=failed)
 
 
+def old_comment(job: CiJob) -> dict[str, Any]:
+    payload = commented(job, "/ostro fix")
+    job.repository.comments[0].written = STAMP
+    return payload
+
+
+def old_label(job: CiJob) -> dict[str, Any]:
+    payload = labelled(job)
+    job.repository.label_events[0].made = STAMP
+    return payload
+
+
 HOSTILE: dict[str, tuple[Any, str]] = {
     "label that another put on": (claimed_label, "mallory has no write permission"),
     "label that nobody put on": (invented_label, "nobody is known who asked"),
     "comment of another": (claimed_comment, "mallory has no write permission"),
     "comment that says something else": (claimed_words, "the comment is not there"),
     "comment that nobody wrote": (invented_comment, "the comment is not there"),
+    "comment of long ago, sent again": (old_comment, "older than a day"),
+    "label of long ago, sent again": (old_label, "within the last day"),
     "failure that never was": (invented_failure, "has failed"),
     "confidential issue": (confidential, "is confidential"),
     "outsider's label": (lambda job: labelled(job, by="mallory"), "mallory has no write permission"),

@@ -13,6 +13,7 @@ from ostro.forge.body import BODY_CHARS
 from ostro.forge.evidence import Proposal
 from ostro.forge.marker import Marker
 from ostro.forge.once import ensure_note, taken_over
+from ostro.sandbox.protocol import RepositoryError
 from tests.forge.conftest import TOKEN, Scene, added
 from tests.forge.fake import Fault
 
@@ -40,6 +41,27 @@ def test_publish_when_actions_may_open_no_pull_request_then_the_box_is_named_and
     scene.repository.actions_may_open_pulls = True
     scene.publish()
     assert state_of(scene) == ONCE
+
+
+def test_may_write_when_a_proxy_answers_with_a_page_then_that_is_no_missing_permission(scene: Scene) -> None:
+    scene.forge.faults.append(Fault("GET", "/permission$", "page"))
+    with pytest.raises(ForgeError, match="status 404 with a web page") as refused:
+        scene.github.may_write("alice")
+    assert "proxy" in refused.value.mend
+
+
+def test_publish_when_the_repository_is_archived_then_the_mend_says_so(scene: Scene) -> None:
+    scene.forge.faults.append(Fault("POST", "/comments$", "archived"))
+    with pytest.raises(ForgeError, match="was archived") as refused:
+        scene.publish()
+    assert "unarchive" in refused.value.mend
+
+
+def test_publish_when_the_token_may_not_push_then_the_words_of_the_forge_are_told(scene: Scene) -> None:
+    scene.forge.world.tokens[TOKEN].write = False
+    with pytest.raises(RepositoryError, match="Write access to repository not granted") as refused:
+        scene.publish()
+    assert "Check that the token may" in refused.value.mend
 
 
 def test_taken_over_when_the_comment_is_of_a_newer_run_or_of_a_stop_then_an_older_job_keeps_silent(
@@ -294,15 +316,16 @@ def test_publish_when_the_log_is_said_to_be_elsewhere_then_no_link_leads_there(s
 
 def test_publish_when_everything_is_as_long_as_it_may_be_then_the_forge_takes_it(scene: Scene) -> None:
     found = scene.publish(
-        proposal=Proposal(title="t" * 200, summary="s" * 6000, changes=("<" * 500,) * 30, limits="|" * 2000),
+        proposal=Proposal(title="t" * 200, summary="|" * 6000, changes=("<" * 500,) * 30, limits="|" * 2000),
         tail=("`" * 500,) * 40,
         warnings=("w" * 5000,) * 200,
-        files_changed=("f" * 300,) * 5000,
+        files_changed=("`" * 300,) * 5000,
         reason="r" * 4000,
     )
 
     assert found.pull is not None
     assert len(found.pull.body) <= BODY_CHARS
+    assert "| with the patch | **green** |" in found.pull.body
     assert len(scene.repository.issues[2].title) <= 120
 
 

@@ -65,6 +65,24 @@ def test_push_when_its_answer_is_lost_then_the_branch_is_looked_at(scene: Scene,
     assert push_commit(scene.github.remote, git_dir, head, "other", expected=None)
 
 
+def test_push_when_a_rule_refuses_it_then_its_words_are_told(scene: Scene) -> None:
+    hook = scene.repository.git_dir / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'error: GH013: Repository rule violations' >&2\necho '- Sign it' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(RepositoryError) as refused:
+        scene.publish()
+    told = str(refused.value).partition("cannot be pushed: ")[2]
+    assert told == "[remote rejected] (pre-receive hook declined); error: GH013: Repository rule violations; - Sign it"
+    assert "rules" in refused.value.mend
+
+
+def test_push_when_another_branch_stands_in_the_way_then_it_is_named(scene: Scene) -> None:
+    scene.repository.git("branch", "ostro", "main")
+    with pytest.raises(RepositoryError, match="'refs/heads/ostro' exists") as refused:
+        scene.publish()
+    assert "rename" in refused.value.mend
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://example.org/o/r.git", "ssh://example.org/o/r.git", "https://u:p@example.org/o/r.git", "ext::sh -c x"],

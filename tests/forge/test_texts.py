@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from ostro.agent.errors import UsageError
 from ostro.agent.outcome import Ending
@@ -22,27 +23,64 @@ from ostro.forge.job_output import (
     write_outputs,
     write_summary,
 )
-from ostro.forge.published_text import code, code_block, one_line, paragraph
+from ostro.forge.published_text import code, code_block, one_line, paragraph, plain
 from ostro.forge.status import NEXT_STEPS
 from tests.forge.conftest import PATCH, Scene
 
 NASTY = st.text(st.sampled_from("ab1 \n`#@/<>[]()!|&;:$\\-~*_\u202e\u200b"), max_size=60) | st.sampled_from(
     ["fixes #1", "Closes: o/r#2", "resolves https://x.example/issues/3", "@all", "/merge", "<!-- x -->", "GH-12",
-     "![a](https://e.example)", "\n/close", "`fixes #4`", "::error::x", "x\n> /label ~a"]
+     "![a](https://e.example)", "\n/close", "`fixes #4`", "::error::x", "x\n> /label ~a", "\n### Evidence\n", "\n===\n",
+     "``<details>`", "\\`<img src=x>`", "a ` b\nc `<b>` d", "\\[x\\](//e.example)", "\n```\n", "\n- ~~~\n", "\n|-|-|\n",
+     "[a]: //e.example", "\n- # x"]
 )  # fmt: skip
+RENDERED = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+HARMLESS = {"paragraph", "text", "inline", "softbreak", "hardbreak", "code_inline", "code_block", "fence", "hr", "em",
+            "strong", "s", "bullet_list", "ordered_list", "list_item", "text_special"}  # fmt: skip
+"""The kinds of token that a text may bring with it: no heading, table, link, picture or HTML."""
+
+
+def kinds(markdown: str) -> set[str]:
+    tokens = RENDERED.parse(markdown)
+    found = {token.type for token in tokens} | {child.type for token in tokens for child in token.children or ()}
+    return {kind.removesuffix("_open").removesuffix("_close") for kind in found}
 
 
 @given(st.lists(NASTY, max_size=4).map(" ".join))
 def test_paragraph_when_given_anything_then_a_forge_does_nothing_with_it(text: str) -> None:
     shown = paragraph(text, limit=500)
-    outside = re.sub(r"`[^`\n]+`", "", shown)
+    outside = re.sub(r"^(`{3,})text\n.*?\n\1$", "", shown, flags=re.MULTILINE | re.DOTALL)
 
-    assert re.search(r"\b(?:fix(?:es)?|clos(?:es)?|resolves)[\s:]+\S*#\d", shown, re.IGNORECASE) is None
-    assert re.search(r"[@#]\w", shown) is None
-    assert "<" not in outside
-    assert re.search(r"(?<!\\)\]\(", outside) is None
+    assert kinds(shown) <= HARMLESS
+    assert re.search(r"\b(?:fix(?:es)?|clos(?:es)?|resolves)[\s:]+\S*#\d", outside, re.IGNORECASE) is None
+    assert re.search(r"[@#]\w", re.sub(r"&#\d\d\d?;", "", outside)) is None
     assert re.search(r"^[ \t>*+-]*/[A-Za-z]", outside, re.MULTILINE) is None
-    assert "://" not in shown.replace("\u200b://", "")
+    assert "://" not in outside.replace("\u200b://", "")
+
+
+@given(st.lists(NASTY, max_size=4).map(" ".join))
+def test_paragraph_when_between_others_then_they_stay_what_they_are(text: str) -> None:
+    tokens = RENDERED.parse(f"before\n\n{paragraph(text, limit=500)}\n\n### Evidence\n")
+    assert [token.type for token in tokens[-3:]] == ["heading_open", "inline", "heading_close"]
+
+
+def test_paragraph_when_it_holds_code_then_that_is_shown_as_it_is() -> None:
+    shown = paragraph("Use `List<int>`:\n\n```python\nx: List[int] = []\n```\n\nDone.", limit=500)
+    assert shown == "Use `List<int>`:\n\n```text\nx: List[int] = []\n```\n\nDone."
+
+
+def test_paragraph_when_it_is_nothing_but_markup_then_what_comes_of_it_is_bounded() -> None:
+    assert 6_000 <= len(paragraph("|" * 10_000, limit=6000)) <= 12_000
+
+
+@pytest.mark.parametrize("said", ["[skip ci]", "[ci skip]", "[No CI]", "[skip actions]", "[skip-ci]", "[ci_skip]"])
+def test_texts_when_they_tell_a_forge_to_skip_ci_then_it_does_not(said: str) -> None:
+    for shown in (one_line(f"Mend it {said}", limit=100), plain(f"Mend it {said}", limit=100)):
+        assert said not in shown
+        assert shown.replace("\u200b", "") == f"Mend it {said}"
+
+
+def test_code_when_the_text_holds_characters_that_nobody_sees_then_they_are_spelt_out() -> None:
+    assert code("a\u202etxt.py") == "`a\\u202etxt.py`"
 
 
 @given(NASTY, NASTY)
@@ -88,8 +126,15 @@ def test_annotations_when_there_are_more_than_are_shown_then_the_last_says_how_m
     )
 
 
-def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more() -> None:
-    assert "::" not in inert_log_line("x\r::set-env name=A::b ##[group]")
+@given(st.lists(st.sampled_from(["::", "##[", ":", "#", " ", "\n", "\r", "x", "\x85", "\u2028", "\v"])).map("".join))
+def test_log_line_when_it_holds_a_workflow_command_then_it_is_none_any_more(text: str) -> None:
+    shown = inert_log_line(text)
+    assert [line for line in shown.split("\n") if line.lstrip().startswith("::")] == []
+    assert "##[" not in shown
+
+
+def test_log_line_when_it_names_a_test_then_it_stays_as_it_is() -> None:
+    assert inert_log_line("bash pytest tests/x.py::test_y") == "bash pytest tests/x.py::test_y"
 
 
 def test_outputs_when_a_value_holds_lines_then_it_cannot_make_another_output(tmp_path: Path) -> None:

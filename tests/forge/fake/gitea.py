@@ -12,7 +12,7 @@ from zlib import crc32
 from tests.forge.fake import github
 from tests.forge.fake.answer import Answer, Ask
 from tests.forge.fake.github import Json, Refused, Routes, View, answer_of, route
-from tests.forge.fake.world import STAMP, Comment, Pull, World
+from tests.forge.fake.world import Comment, Pull, World
 
 ROUTES: Routes = []
 REPOSITORY = "/repos/{owner}/{repo}"
@@ -83,6 +83,11 @@ def update_comment(view: View) -> tuple[int, Any]:
         raise Refused(404, "comment does not exist")
     entry.body = view.ask.body["body"]
     return 200, _comment(view, entry)
+
+
+@route("DELETE", REPOSITORY + "/issues/comments/{comment_id}", ROUTES)
+def delete_comment(view: View) -> tuple[int, Any]:
+    return github.delete_comment(view)
 
 
 @route("GET", REPOSITORY + "/labels", ROUTES)
@@ -187,7 +192,7 @@ def _comment(view: View, entry: Comment) -> Json:
         "body": entry.body,
         "user": {"login": entry.author},
         "html_url": f"{view.base_url}/{view.repository.full_name}/issues/{entry.issue}#issuecomment-{entry.id}",
-        "created_at": STAMP,
+        "created_at": entry.written,
     }
 
 

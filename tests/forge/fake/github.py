@@ -187,6 +187,15 @@ def update_comment(view: View) -> tuple[int, Any]:
     return 200, _comment(view, entry)
 
 
+@route("DELETE", "/repos/{owner}/{repo}/issues/comments/{comment_id}")
+def delete_comment(view: View) -> tuple[int, Any]:
+    entry = next((found for found in view.repository.comments if found.id == view.number("comment_id")), None)
+    if entry is None:
+        raise Refused(404, "Not Found")
+    view.repository.comments.remove(entry)
+    return 204, None
+
+
 @route("POST", "/repos/{owner}/{repo}/issues/{issue_number}/labels")
 def add_labels(view: View) -> tuple[int, Any]:
     issue = view.issue()
@@ -331,7 +340,7 @@ def _label_event(view: View, event: LabelEvent) -> Json:
         "event": "labeled",
         "actor": _person(view.world, event.actor),
         "label": {"name": event.label, "color": "ededed"},
-        "created_at": STAMP,
+        "created_at": event.made,
     }
 
 
@@ -342,7 +351,7 @@ def _comment(view: View, entry: Comment) -> Json:
         "user": _person(view.world, entry.author),
         "author_association": "NONE" if entry.author == BOT else view.repository.association_of(entry.author),
         "html_url": f"{view.base_url}/{view.repository.full_name}/issues/{entry.issue}#issuecomment-{entry.id}",
-        "created_at": STAMP,
+        "created_at": entry.written,
     }
 
 

@@ -6,8 +6,10 @@ A merge request goes by a number of its own row here: the first of a project is 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from tests.forge.fake import github
 from tests.forge.fake.answer import Answer, Ask
 from tests.forge.fake.github import Json, Refused, Routes, View, answer_of, route
 from tests.forge.fake.world import STAMP, Comment, Issue, LabelEvent, Permission, Pull, World
@@ -104,6 +106,11 @@ def update_note(view: View) -> tuple[int, Any]:
         raise Refused(403, "403 Forbidden")
     entry.body = view.ask.body["body"]
     return 200, _note(view, entry)
+
+
+@route("DELETE", ISSUE + "/notes/{note_id}", ROUTES)
+def delete_note(view: View) -> tuple[int, Any]:
+    return github.delete_comment(replace(view, parts={"comment_id": view.parts["note_id"]}))
 
 
 @route("GET", PROJECT + "/merge_requests", ROUTES)
@@ -229,7 +236,7 @@ def _label_event(view: View, event: LabelEvent) -> Json:
         "label": {"id": event.id, "name": event.label},
         "action": "add",
         "resource_type": "Issue",
-        "created_at": STAMP,
+        "created_at": event.made,
     }
 
 
@@ -244,7 +251,7 @@ def _notes(view: View, about: Issue) -> list[Json]:
 def _note(view: View, entry: Comment) -> Json:
     author = _person(view.world, entry.author)
     return {"id": entry.id, "body": entry.body, "author": author, "system": False, "internal": entry.internal,
-            "created_at": STAMP}  # fmt: skip
+            "created_at": entry.written}  # fmt: skip
 
 
 def _merge(view: View, pull: Pull) -> Json:

@@ -30,8 +30,9 @@ from tests.forge.fake.world import Token, World
 DIALECTS = {"/api/v3": github.answer, "/api/v4": gitlab.answer, "/api/v1": gitea.answer}
 """Root of the API -> who answers: GitHub Enterprise, GitLab, Gitea; all of the same world."""
 
-FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut", "none"]
-"""`rate`, `secondary`: 403 of the two limits; `lost`: done, but no answer comes; `cut`: not done, and no answer;
+FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut", "none", "page", "archived"]
+"""`rate`, `secondary`: 403 of the two limits; `page`: 404 of a proxy in between, as HTML; `archived`: 403 of such a
+repository; `lost`: done, but no answer comes; `cut`: not done, and no answer;
 `none`: done and answered, for a strike alone."""
 
 
@@ -153,18 +154,25 @@ def _sent(answer: Answer) -> _Sent:
     return _Sent(answer.status, [("Content-Type", "application/json; charset=utf-8"), *answer.headers.items()], content)
 
 
+ANSWERS: dict[FaultKind, Answer] = {
+    "secondary": Answer(
+        403,
+        {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."},
+        headers={"retry-after": "1"},
+    ),
+    "502": Answer(502, {"message": "Server Error"}),
+    "422": Answer(422, {"message": "Validation Failed", "errors": [{"resource": "X", "code": "invalid"}]}),
+    "archived": Answer(403, {"message": "Repository was archived so is read-only."}),
+}
+
+
 def _planned(kind: FaultKind | None) -> _Sent | None:
     if kind == "rate":
         told = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) + 1)}
         return _sent(Answer(403, {"message": "API rate limit exceeded for installation."}, headers=told))
-    if kind == "secondary":
-        message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
-        return _sent(Answer(403, {"message": message}, headers={"retry-after": "1"}))
-    if kind == "502":
-        return _sent(Answer(502, {"message": "Server Error"}))
-    if kind == "422":
-        return _sent(Answer(422, {"message": "Validation Failed", "errors": [{"resource": "X", "code": "invalid"}]}))
-    return None
+    if kind == "page":
+        return _Sent(404, [("Content-Type", "text/html; charset=utf-8")], b"<html><h1>Blocked</h1></html>")
+    return _sent(ANSWERS[kind]) if kind in ANSWERS else None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -228,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         if write and token is not None:
             may = token.write and repository.permission_of(token.login) in ("admin", "write")
             if not may:
-                return _Sent(403, [], b"Write access to repository not granted.")
+                return _Sent(403, [("Content-Type", "text/plain")], b"Write access to repository not granted.")
         user = token.login if token else ""
         with self.forge.lock:
             done = git_http.serve(self.forge.folder, self.command, path, query, headers, body, user)

@@ -6,12 +6,17 @@ import itertools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 Permission = Literal["admin", "write", "read", "none"]
 STAMP = "2026-01-01T00:00:00Z"
 BOT = "github-actions[bot]"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Comment:
     author: str
     body: str
     internal: bool = False
+    written: str = field(default_factory=now)
 
 
 @dataclass
@@ -46,6 +52,7 @@ class LabelEvent:
     issue: int
     actor: str
     label: str
+    made: str = field(default_factory=now)
 
 
 @dataclass
@@ -96,6 +103,7 @@ class Repository:
     """A repository with its bare git directory.
 
     Attributes:
+        members: of the organisation, whatever they may do here.
         actions_may_open_pulls: the box "Allow GitHub Actions to create and approve pull requests".
     """
 
@@ -113,6 +121,7 @@ class Repository:
     private: bool = False
     actions_may_open_pulls: bool = True
     default_branch: str = "main"
+    members: set[str] = field(default_factory=set[str])
 
     @property
     def full_name(self) -> str:
@@ -122,7 +131,8 @@ class Repository:
         return self.permissions.get(login, "none" if self.private else "read")
 
     def association_of(self, login: str) -> str:
-        return {"admin": "OWNER", "write": "COLLABORATOR"}.get(self.permission_of(login), "NONE")
+        other = "MEMBER" if login in self.members else "NONE"
+        return {"admin": "OWNER", "write": "COLLABORATOR"}.get(self.permission_of(login), other)
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.git_dir, check=True, capture_output=True, text=True)
