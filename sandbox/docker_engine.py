@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ class Engine:
                     raise SandboxError(f"image {name} cannot be pulled: {step['error']}", kind="image")
 
     def import_image(self, tree: IO[bytes], tag: str, changes: list[str]) -> str:
-        """Make an image of a tar of a root tree; return its id.
+        """Make an image of a tar of a root tree; return its id. See `_replacing`.
 
         Args:
             tree: the tar stream.
@@ -157,7 +158,7 @@ class Engine:
             changes: Dockerfile instructions for its configuration, for example `ENV LANG=C.UTF-8`.
         """
         repository, label = _split_tag(tag)
-        with engine_errors(f"importing image {tag}", kind="image"):
+        with engine_errors(f"importing image {tag}", kind="image"), self._replacing(tag):
             chunks = iter(lambda: tree.read(TRANSFER_CHUNK), b"")  # docker-py says chunked, so it must not be a file
             self._client.import_image_from_stream(chunks, repository=repository, tag=label, changes=changes)
         found = self.image(tag)
@@ -166,10 +167,21 @@ class Engine:
         return found.id
 
     def commit(self, container: str, tag: str) -> str:
-        """Make an image of a container's root tree (volumes are not in it); return its id."""
+        """Make an image of a container's root tree (volumes are not in it); return its id. See `_replacing`."""
         repository, label = _split_tag(tag)
-        with engine_errors(f"saving the container as image {tag}", kind="image"):
+        with engine_errors(f"saving the container as image {tag}", kind="image"), self._replacing(tag):
             return str(self._client.commit(container, repository=repository, tag=label)["Id"])
+
+    @contextmanager
+    def _replacing(self, tag: str) -> Generator[None]:
+        """Remove what had a tag before it was given to another image, unless anything else refers to it."""
+        before = self.image(tag)
+        yield
+        if before is None:
+            return
+        with ignoring(NOT_FOUND, CONFLICT):  # a container that uses it is a conflict
+            if not self._client.inspect_image(before.id)["RepoTags"]:
+                self._client.remove_image(before.id)
 
     def remove_image(self, name: str) -> None:
         """Remove an image; a missing one is fine."""

@@ -158,7 +158,9 @@ def run_commands(
 
 def _failed(command: str, how: str, output: str, proxy: EgressProxy) -> SandboxError:
     refused = sorted({f"{record.host}:{record.port}" for record in proxy.records if record.verdict == "refused"})
+    missed = sorted({f"{one.host}:{one.port} ({one.reason})" for one in proxy.records if one.verdict == "failed"})
     hint = f" The egress proxy refused {', '.join(refused[:5])}." if refused else ""
+    hint += f" It could not serve {', '.join(missed[:5])}." if missed else ""
     tail = "\n".join(output.strip().splitlines()[-_TAIL_LINES:])
     return SandboxError(
         f"set-up command `{command}` {how}.{hint}\n{tail}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections import Counter
@@ -23,23 +24,15 @@ _DESELECTED: Counter[str] = Counter()
 @functools.cache
 def engine_images() -> tuple[str, ...] | None:
     """Return the tags that the engine has, None where no engine answers."""
-    import docker
-    from docker.errors import DockerException
-
     from ostro.sandbox.docker_engine import Engine
     from ostro.sandbox.protocol import SandboxError
 
     try:
-        Engine.connect().close()  # docker-py alone leaks a socket where no engine answers, and warnings are errors
-        client = docker.from_env(timeout=10)
-    except (SandboxError, DockerException):
+        engine = Engine.connect()
+    except SandboxError:
         return None
-    try:
-        return tuple(tag for image in client.images.list() for tag in image.tags)
-    except DockerException:
-        return None
-    finally:
-        client.close()
+    with contextlib.closing(engine):
+        return tuple(image.name for image in engine.images(""))
 
 
 def missing_for_docker() -> str:

@@ -166,6 +166,7 @@ def test_eval_when_it_ends_then_the_manifest_names_what_each_instance_ran_in(tmp
 def test_evaluate_when_interrupted_once_then_what_is_under_way_is_finished_and_nothing_begun(tmp_path: Path) -> None:
     text = (
         "import os, signal, sys; from pathlib import Path\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background was started to ignore it
         "from ostro.agent.interruption import watch_signals\n"
         "from ostro.benchmarks.engine import ThreadEngine\n"
         "from ostro.benchmarks.harness import evaluate\n"

@@ -294,6 +294,38 @@ def busybox(folder: Path) -> Path:
     return next(place for place in (folder / "bin/busybox", folder / "usr/bin/busybox") if place.exists())
 
 
+@pytest.mark.docker
+def test_image_when_its_tag_is_given_to_another_is_removed_unless_anything_else_uses_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    tag, other = (f"ostro-test/again:{secrets.token_hex(4)}" for _ in range(2))
+    container = f"ostro-test-{secrets.token_hex(4)}"
+    ids: list[str] = []
+
+    def made(text: str) -> str:
+        (tmp_path / "tree").mkdir(exist_ok=True)
+        (tmp_path / "tree" / "file").write_text(text)
+        ids.append(import_tree(engine, tmp_path / "tree", tag))
+        return ids[-1]
+
+    try:
+        first = made("1")
+        second = made("2")
+        assert engine.image(first) is None
+        subprocess.run(["docker", "tag", second, other], check=True)
+        third = made("3")
+        assert engine.image(second) is not None
+        engine.create_container({"Image": third, "Cmd": ["/file"]}, container)
+        fourth = made("4")
+        assert engine.image(third) is not None
+        assert engine.commit(container, tag) != fourth
+        assert engine.image(fourth) is None
+    finally:
+        engine.remove_container(container)
+        for name in (tag, other, *ids):
+            engine.remove_image(name)
+
+
 @pytest.fixture
 def busybox_image(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """An image of busybox alone: no git, no Python, no bash, no account."""

@@ -6,6 +6,7 @@ import base64
 import fcntl
 import hashlib
 import http.server
+import socket
 import threading
 import zipfile
 from collections.abc import Callable, Generator
@@ -226,6 +227,18 @@ def test_setup_when_a_configured_command_fails_then_error_with_last_lines_and_re
     assert str(caught.value).endswith("over")
     assert caught.value.mend
     assert list_environments(home) == ()
+
+
+def test_setup_when_a_registry_does_not_answer_then_the_error_names_it(home: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    settings = {"PIP_INDEX_URL": f"http://127.0.0.1:{port}/simple/", "XDG_CONFIG_DIRS": str(tmp_path)}
+    base = make_base(tmp_path, {"setup.cfg": ""})
+    with pytest.raises(SandboxError, match=rf"It could not serve 127\.0\.0\.1:{port} \(.+\)\.\n") as caught:
+        prepare_environment(
+            base, backend="local", home=home, setup=LEFTOVERS[:1], registries=host_registries(settings, tmp_path)
+        )
+    assert caught.value.kind == "setup"
 
 
 def test_setup_when_a_detected_command_fails_then_the_bare_environment_with_a_note(
