@@ -104,6 +104,7 @@ class Batch:
             self._stop()  # says why, also where no further order would have asked
             return None
         if result is None:
+            spent = spent_in_all(done.order.folder)
             result = InstanceResult(
                 instance_id=done.order.instance.instance_id,
                 sample=done.order.sample,
@@ -111,6 +112,8 @@ class Batch:
                 infra=f"the worker crashed: {type(done.error).__name__}: {done.error}",
                 infra_kind="crash",
                 tries=done.order.earlier_tries + 1,
+                tokens=spent.tokens,
+                cost_usd=round(spent.cost_usd, 6),
             )
         if not self.engine.here:
             self.purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
@@ -149,7 +152,7 @@ def evaluate(
     with kept_back(late=False), RunLock(request.out):
         take_up(manifest_of(request), request.instances, request.out)
         remove_damaged(request.out)
-        finished = dict(read_results(request.out))
+        finished = {key: _flagged(request, result) for key, result in read_results(request.out)}
         purse = Purse(budget_usd=request.settings.budget, token_limit=request.settings.tokens)
         for result in filter(_is_final, finished.values()):
             purse.draw(result.cost_usd, result.tokens.input + result.tokens.output)
@@ -160,6 +163,16 @@ def evaluate(
         batch.drive(orders)
         note_images(request.out)
         return read_run(request.out), batch.stopped
+
+
+def _flagged(request: EvalRequest, result: InstanceResult) -> InstanceResult:
+    """Return a finished result under the quarantine of this call, which is for all of the batch, and keep it so."""
+    reason = request.quarantine.get(result.instance_id, "")
+    if result.flagged == reason:
+        return result
+    changed = result.model_copy(update={"flagged": reason})
+    write_result(request.out, changed)
+    return changed
 
 
 def write_result(out: Path, result: InstanceResult) -> None:

@@ -20,7 +20,7 @@ from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.results import RunManifest
 from ostro.benchmarks.store import DATASET, MANIFEST, read_manifest, read_run, write_text
 
-SAME = ("kind", "samples", "model", "endpoint", "sampling", "prompt_sha256", "sandbox")
+SAME = ("kind", "samples", "model", "endpoint", "sampling", "prompt_sha256", "tools_sha256", "sandbox")
 """What must not change within a folder, besides the rows and the configuration."""
 
 ELASTIC = frozenset({"budget", "tokens", "sandbox", "stream", "skip_preflight", "image", "setup", "test"})

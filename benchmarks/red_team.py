@@ -20,7 +20,7 @@ from ostro.benchmarks.application import GIT, apply_patch
 from ostro.benchmarks.environment import build_environment
 from ostro.benchmarks.forgeries import FORGERIES
 from ostro.benchmarks.forgery import Forgery
-from ostro.benchmarks.grading import grade, specification
+from ostro.benchmarks.grading import NotRunnableError, grade, specification
 from ostro.benchmarks.instance import FilesSource, Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances
 from ostro.benchmarks.official import paths_of_tests
@@ -80,20 +80,27 @@ def official_run(forgery: Forgery, instance: Instance, environment: Environment)
     )  # fmt: skip
 
 
-def run_team(flavour: Flavour, home: Path, swebench: str, *, base_image: str = "") -> list[Judged]:
-    """Grade all forgeries; those of a task that cannot be built here are left out, and said on stderr."""
+def run_team(
+    flavour: Flavour, home: Path, swebench: str, *, base_image: str = "", forgeries: Sequence[Forgery] = FORGERIES
+) -> list[Judged]:
+    """Grade all forgeries; those of a task that cannot be built or run here are left out, and said on stderr."""
     tasks = {one.instance_id: one for one in read_instances(SUITE)}
     environments: dict[str, Environment] = {}
-    for name in dict.fromkeys(forgery.task for forgery in FORGERIES):
+    for name in dict.fromkeys(forgery.task for forgery in forgeries):
         try:
             environments[name] = build_environment(tasks[name], flavour, home, base_image=base_image)
         except (OstroError, SandboxError) as error:
             sys.stderr.write(f"red_team: {name} is left out: {error}\n")
     judged: list[Judged] = []
     runs: dict[str, LoggedRun] = {}
-    for forgery in (one for one in FORGERIES if one.task in environments):
+    for forgery in (one for one in forgeries if one.task in environments):
         task, environment = tasks[forgery.task], environments[forgery.task]
-        judged.append(Judged(forgery, judge_forgery(forgery, task, environment)))
+        try:
+            judged.append(Judged(forgery, judge_forgery(forgery, task, environment)))
+        except NotRunnableError as error:
+            del environments[forgery.task]
+            sys.stderr.write(f"red_team: {forgery.task} is left out: {error}\n")
+            continue
         if swebench and forgery.task != "ostro__basket" and (run := official_run(forgery, task, environment)):
             runs[forgery.name] = run
     if not swebench:

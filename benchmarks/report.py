@@ -183,6 +183,8 @@ def facts(run: Run, summary: Summary) -> Iterable[str]:
     for k, share in summary.pass_at.items():
         if k > 1:
             yield f"pass@{k} {share:.1%}, pass^{k} {summary.pass_hat[k]:.1%}."
+    if summary.spent_usd > summary.cost_usd.total:
+        yield f"${summary.spent_usd:.4f} spent in all, with what failed for reasons of the infrastructure."
     if summary.cost_per_resolved_usd:
         yield f"${summary.cost_per_resolved_usd:.4f} for each resolved sample, everything included."
     if summary.repairs:

@@ -26,7 +26,7 @@ def score_of(run: Run, summary: Summary) -> dict[str, JsonValue]:
         "final": summary.final,
         "interval": [summary.rate.interval.low, summary.rate.interval.high],
         "endings": dict(summary.endings if run.manifest.kind == "eval" else summary.statuses),
-        "cost_usd": sum(result.cost_usd for result in run.results),
+        "cost_usd": summary.spent_usd,
         "instances": [
             {
                 "instance_id": result.instance_id,

@@ -81,21 +81,24 @@ def work(
         NotFinalError: the batch's budget ended the run.
     """
     started = time.monotonic()
+    before_s = 0.0
     own = OrderPurse(purse, spent_in_all(order.folder))
     settings, base_image = order.settings, order.base_image
     try:
         with ready_environment(
             order.instance, order.flavour, settings.home, base_image=base_image, site=site or BuildSite()
         ) as environment:
+            solving = time.monotonic()
             try:
                 report = _solve(order, environment, own, listener, say)
             finally:
                 own.settle(spent_in_all(order.folder))
+            before_s = max(report.seconds - (time.monotonic() - solving), 0.0)  # in processes before this one
             found = _judged(order, environment, report, purse)
             found = found.model_copy(update={"environment": environment.digest})
     except (OstroError, SandboxError) as error:
         found = _infra(order, outcome_of_error(error).ending, error.kind, str(error))
-    return found.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+    return found.model_copy(update={"seconds": round(before_s + time.monotonic() - started, 3)})
 
 
 def _judged(order: WorkOrder, environment: Environment, report: RunReport, purse: Purse | None) -> InstanceResult:
@@ -171,7 +174,7 @@ def _is_lost(error: StorageError | UsageError | SandboxError) -> bool:
     """Whether a run can never be gone on with, as opposed to not now: what it has done and cost is given up then."""
     if isinstance(error, SandboxError):
         return error.kind in ("gone", "workspace_lost", "usage")
-    return error.kind != "disk_full"
+    return error.kind not in ("disk_full", "locked")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ while there is one, the rate is not final and its bounds are given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,7 +47,8 @@ class Summary(_Frozen):
         pass_at: k to pass@k, over all instances asked for; only where there are several samples.
         statuses: number of samples by status; all of them, `not_final` for those without a result.
         cost_usd: by sample, as are tokens, steps and seconds; results that are pending are not among them.
-        cost_per_resolved_usd: everything that was spent, by resolved samples; None where nothing was resolved.
+        spent_usd: by all results, infrastructure failures included.
+        cost_per_resolved_usd: that, by resolved samples; None where nothing was resolved.
     """
 
     instances: int
@@ -62,6 +63,7 @@ class Summary(_Frozen):
     endings: dict[str, int]
     repairs: dict[str, int]
     cost_usd: Spread
+    spent_usd: float
     cost_per_resolved_usd: float | None
     tokens: Spread
     tokens_input: int
@@ -86,13 +88,14 @@ def summarise(manifest: RunManifest, results: Sequence[InstanceResult]) -> Summa
         final=pending == 0,
         rate=rate(sum(resolved.values()), manifest.instances),
         at_most=rate(min(sum(resolved.values()) + pending, manifest.instances), manifest.instances),
-        unflagged=rate(sum(resolved.values()), manifest.instances - len(flagged)) if flagged else None,
+        unflagged=_without(flagged, resolved, manifest.instances) if flagged else None,
         pass_at=_estimates(pass_at_k, results, manifest),
         pass_hat=_estimates(pass_hat_k, results, manifest),
         statuses=_ordered(statuses),
         endings=_ordered(Counter(result.ending for result in done)),
         repairs=_ordered(sum((Counter(result.repairs) for result in results), Counter[str]())),
         cost_usd=spread([result.cost_usd for result in done]),
+        spent_usd=sum(result.cost_usd for result in results),
         cost_per_resolved_usd=_cost_per_resolved(results),
         tokens=spread([float(result.tokens.input + result.tokens.output) for result in done]),
         tokens_input=sum(result.tokens.input for result in results),
@@ -115,6 +118,11 @@ def rate(resolved: float, instances: int) -> Rate:
     """Return the rate of so many of so many."""
     share = resolved / instances if instances else 0.0
     return Rate(resolved=resolved, instances=instances, share=share, interval=wilson(resolved, instances))
+
+
+def _without(flagged: Collection[str], resolved: Mapping[str, float], instances: int) -> Rate:
+    left = sum(share for instance_id, share in resolved.items() if instance_id not in flagged)
+    return rate(left, instances - len(flagged))
 
 
 def _estimates(

@@ -17,7 +17,7 @@ async function detailOf(index) {
 function route(hash) {
   const parts = hash.replace(/^#\/?/, "").split("/");
   if (parts[0] === "instance" && parts.length > 1) {
-    const index = data.rows.findIndex((row) => encodeURIComponent(row.id) === parts[1]);
+    const index = data.rows.findIndex((row) => [row.id, encodeURIComponent(row.id)].includes(parts[1]));
     return { index, step: parts[2] === "step" ? parts[3] : "" };
   }
   return { index: data.single ? 0 : -1, step: parts[0] === "step" ? parts[1] : "", query: hash.split("?")[1] || "" };

@@ -42,7 +42,7 @@ function score(data) {
 function tiles(summary) {
   const per = summary.cost_per_resolved_usd;
   const entries = [
-    ["Cost", dollars(summary.cost_usd.total), per === null ? "nothing resolved" : dollars(per) + " per resolved"],
+    ["Cost", dollars(summary.spent_usd), per === null ? "nothing resolved" : dollars(per) + " per resolved"],
     ["Tokens", short(summary.tokens.total), percent(summary.tokens_cached / Math.max(summary.tokens_input, 1)) + " of input cached"],
     ["Steps", trimmed(summary.steps.median), `median; p95 ${trimmed(summary.steps.p95)}`],
     ["Time", duration(summary.seconds.median), `median; p95 ${duration(summary.seconds.p95)}`],

@@ -99,7 +99,8 @@ function instanceTable(rows, state, keep) {
     head.replaceChildren(...COLUMNS.map(header));
     body.replaceChildren(...shown.map(line));
     endings.value = state.ending;
-    told.textContent = shown.length === rows.length ? `${rows.length} instances` : `${shown.length} of ${rows.length} instances`;
+    const all = `${rows.length} ${rows.some((row) => row.id.includes("@")) ? "sample" : "instance"}${rows.length === 1 ? "" : "s"}`;
+    told.textContent = shown.length === rows.length ? all : `${shown.length} of ${all}`;
     if (focused >= 0) head.children[focused].querySelector("button").focus();
     if (pressed !== null) [...chips.children].find((button) => button.dataset.status === pressed)?.focus();
   }

@@ -19,6 +19,7 @@ from ostro.agent.errors import UsageError
 from ostro.agent.record.events import Observed, Resumed
 from ostro.agent.record.trajectory import read_events
 from ostro.benchmarks.engine import ThreadEngine
+from ostro.benchmarks.eval_request import Subject
 from ostro.benchmarks.harness import Work, evaluate
 from ostro.benchmarks.instance_files import read_instances
 from ostro.benchmarks.orders import WorkOrder
@@ -85,6 +86,24 @@ def test_evaluate_when_a_setting_that_makes_a_difference_changed_then_refused_na
     evaluate(request_for(tmp_path, 2, steps=15), ThreadEngine(1), cheap_work, Silent())
     with pytest.raises(UsageError, match="its setting steps is 15, not 50"):
         evaluate(request_for(tmp_path, 2, steps=50), ThreadEngine(1), cheap_work, Silent())
+
+
+def test_evaluate_when_the_tools_are_others_then_refused(tmp_path: Path) -> None:
+    request = replace(request_for(tmp_path, 2), subject=Subject("m", (0.0, 0.0), "a" * 64))
+    evaluate(request, ThreadEngine(1), cheap_work, Silent())
+    with pytest.raises(UsageError, match="its tools_sha256 is aaa"):
+        evaluate(replace(request, subject=Subject("m", (0.0, 0.0), "b" * 64)), ThreadEngine(1), cheap_work, Silent())
+
+
+def test_evaluate_when_the_quarantine_comes_later_then_it_is_for_what_was_done_before_too(tmp_path: Path) -> None:
+    request = request_for(tmp_path, 3)
+    evaluate(request, ThreadEngine(1), cheap_work, Silent())
+    flaky = {"batch__task-2": "flaky"}
+    run, _ = evaluate(replace(request, quarantine=flaky), ThreadEngine(1), cheap_work, Silent())
+    assert [result.flagged for result in run.results] == ["", "flaky", ""]
+    run, _ = evaluate(request, ThreadEngine(1), cheap_work, Silent())
+    assert [result.flagged for result in run.results] == ["", "", ""]
+    assert len((tmp_path / BEGUN).read_text().split()) == 3, "nothing is done again"
 
 
 def failing_work(kind: str, ending: str, count: int) -> Callable[[Purse], Work]:

@@ -121,6 +121,19 @@ def test_table_when_a_status_is_pressed_shows_only_its_instances_and_keeps_it_in
 
 
 @in_browser
+def test_page_of_several_samples_counts_them_as_such_and_finds_one_by_its_plain_name(
+    page: Page, tmp_path: Path
+) -> None:
+    results = [result("a__b-1", cost_usd=1.0), result("a__b-1", "infra", sample=2, cost_usd=0.5)]
+    url = write_page(read_run(save(tmp_path / "two", results, samples=2))).as_uri()
+    page.open(url)
+    assert page.text(".told") == "2 samples"
+    assert page.text(".tiles dd") == "$1.50"
+    page.open(f"{url}#/instance/a__b-1@2")
+    assert page.text("h1").startswith("a__b-1@2")
+
+
+@in_browser
 def test_table_when_a_name_is_typed_filters_by_it(page: Page, made: Path) -> None:
     page.open(address(made))
     page.press("/")

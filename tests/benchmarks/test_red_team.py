@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.forgeries import FORGERIES
+from ostro.benchmarks.forgeries import FORGERIES, NODE_FORGERIES, UNITTEST_FORGERIES
 from ostro.benchmarks.forgery import Forgery
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances
 from ostro.benchmarks.recipe import Environment
-from ostro.benchmarks.red_team import Judged, base_files, judge_forgery, table
+from ostro.benchmarks.red_team import Judged, base_files, judge_forgery, run_team, table
 
 IN_ANY_TIER = 3
 """Every third forgery is tried in every tier, all of them in the slow one."""
@@ -59,6 +59,17 @@ def test_forgeries_when_made_then_each_leaves_the_bug_in_place() -> None:
         kept = [path for path in forgery.changes if path in files]
         removed = [line for line in forgery.patch(files).splitlines() if line.startswith("-") and line[:4] != "--- "]
         assert removed == [], kept
+
+
+@pytest.mark.docker
+def test_team_when_a_task_cannot_run_here_then_the_others_are_graded_all_the_same(
+    instances_home: Path, docker_image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The image has no node."""
+    chosen = [*NODE_FORGERIES[:2], *UNITTEST_FORGERIES[:1]]
+    judged = run_team("docker", instances_home, "", base_image=docker_image, forgeries=chosen)
+    assert [one.forgery for one in judged] == chosen[2:]
+    assert capsys.readouterr().err.count("ostro__basket is left out") == 1
 
 
 def test_table_when_one_gets_through_then_the_last_line_says_so(tasks: dict[str, Task]) -> None:

@@ -115,6 +115,14 @@ def test_summary_with_a_quarantined_instance_gives_the_rate_with_and_without_it(
     assert any(line.startswith("Without the 1 instances under quarantine: 1 of 2") for line in facts(run, told))
 
 
+def test_summary_with_one_sample_of_an_instance_quarantined_leaves_all_of_it_out() -> None:
+    results = [result("a"), result("a", "quarantined", sample=2), result("b"), result("b", "unresolved", sample=2)]
+    run = run_of(*results, samples=2)
+    told = summarise(run.manifest, run.results)
+    assert told.unflagged is not None
+    assert (told.unflagged.resolved, told.unflagged.instances) == (0.5, 1)
+
+
 def test_summary_of_several_samples_estimates_pass_at_k_over_all_instances() -> None:
     results = [result("x", "resolved" if sample == 1 else "unresolved", sample=sample) for sample in (1, 2, 3, 4)]
     results += [result("y", "unresolved", sample=sample) for sample in (1, 2, 3, 4)]
@@ -133,7 +141,8 @@ def test_summary_of_costs_counts_everything_that_was_spent_for_what_was_resolved
     )
     told = summarise(run.manifest, run.results)
     assert told.cost_per_resolved_usd == 3.5
-    assert score_of(run, told)["cost_usd"] == 3.5
+    assert (told.spent_usd, score_of(run, told)["cost_usd"]) == (3.5, 3.5)
+    assert "$3.5000 spent in all, with what failed for reasons of the infrastructure." in list(facts(run, told))
     assert (told.cost_usd.total, told.cost_usd.count) == (3.0, 2)
     assert (told.tokens.total, told.tokens_input, told.tokens_cached, told.tokens_output) == (100, 90, 30, 10)
 

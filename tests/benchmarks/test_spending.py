@@ -1,7 +1,8 @@
 """Money that was spent counts, whatever became of the run that spent it."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,20 @@ import pytest
 
 from ostro.agent.budget import Purse
 from ostro.agent.config import Settings
-from ostro.agent.errors import ModelError
 from ostro.agent.outcome import Tokens
+from ostro.agent.record.lock import RunLock
 from ostro.agent.record.trajectory import read_events
-from ostro.benchmarks import solving
 from ostro.benchmarks.engine import ThreadEngine
 from ostro.benchmarks.eval_request import EvalRequest
 from ostro.benchmarks.harness import Work, evaluate
 from ostro.benchmarks.instance import Instance
+from ostro.benchmarks.orders import WorkOrder
+from ostro.benchmarks.results import InstanceResult
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
+from ostro.benchmarks.scripted_exchange import FaultPlan
 from ostro.benchmarks.solving import work
 from ostro.benchmarks.spending import OrderPurse, Spent, set_aside, spent_aside, spent_in_all
 from ostro.benchmarks.store import instance_folder, logs_of, read_run
-from ostro.sandbox.protocol import SandboxError
 from tests.faults.batches import Silent
 
 A_CALL = 0.001
@@ -131,39 +133,76 @@ def test_evaluate_when_a_run_had_ended_at_its_limit_and_was_not_graded_then_it_i
         assert len(endpoint.requests) == 2
 
     assert (run.results[0].ending, run.results[0].status) == ("cost_limit", "empty_patch")
+    assert run.results[0].seconds >= run.results[0].agent_seconds > 0
     assert kept.purse.spent_usd == pytest.approx(2 * A_CALL)
 
 
-@pytest.mark.parametrize(
-    ("error", "begun_anew"),
-    [
-        (SandboxError("no engine answers", kind="unavailable"), False),
-        (SandboxError("no room", kind="disk_full"), False),
-        (ModelError("no key", kind="auth"), False),
-        (SandboxError("its files are gone", kind="workspace_lost"), True),
-    ],
-)
-def test_evaluate_when_a_run_cannot_go_on_just_now_then_it_is_kept_for_later_and_only_a_lost_one_begins_anew(
+def test_evaluate_when_a_worker_crashes_then_its_result_tells_what_it_had_spent(
+    batch: Callable[[ScriptedEndpoint, float], EvalRequest],
+) -> None:
+    def crashing(purse: Purse) -> Work:
+        def crash(order: WorkOrder) -> InstanceResult:
+            work(order, purse=purse)
+            raise RuntimeError("a bug of ours")
+
+        return crash
+
+    with ScriptedEndpoint([LOOK, GIVE_UP]) as endpoint:
+        run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), crashing, Silent())
+
+    (result,) = run.results
+    assert (result.infra_kind, result.status) == ("crash", "infra")
+    assert result.cost_usd == pytest.approx(3 * A_CALL)
+    assert result.tokens == Tokens(input=2700, output=300)
+
+
+@contextmanager
+def no_key(endpoint: ScriptedEndpoint, _: Path) -> Iterator[None]:
+    """The endpoint refuses every request."""
+    endpoint.faults.append(FaultPlan("401", times=0))
+    yield
+    endpoint.faults.clear()
+
+
+@contextmanager
+def locked(_: ScriptedEndpoint, folder: Path) -> Iterator[None]:
+    """A worker that nobody waits for any more still works on the run, as on a node that was cut off."""
+    with RunLock(folder / "run"):
+        yield
+
+
+@contextmanager
+def no_isolation(_: ScriptedEndpoint, folder: Path) -> Iterator[None]:
+    """The log says that the run is in an engine's sandbox, and no engine answers."""
+    request = folder / "run" / "request.json"
+    text = request.read_text()
+    request.write_text(text.replace('"sandbox": "local"', '"sandbox": "docker"'))
+    assert request.read_text() != text
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("DOCKER_HOST", f"unix://{folder}/no.sock")
+        yield
+    request.write_text(text)
+
+
+@pytest.mark.parametrize("away", [no_key, locked, no_isolation])
+def test_evaluate_when_a_run_cannot_go_on_just_now_then_it_is_kept_and_goes_on_later(
     batch: Callable[[ScriptedEndpoint, float], EvalRequest],
     small_instance: Instance,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-    begun_anew: bool,
+    away: Callable[[ScriptedEndpoint, Path], AbstractContextManager[None]],
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise error
-
     with ScriptedEndpoint([LOOK, {**LOOK, "content": "Again."}, GIVE_UP]) as endpoint:
         evaluate(batch(endpoint, A_CALL), ThreadEngine(1), Kept(), Silent())
-        monkeypatch.setattr(solving, "resume", refuse)  # the engine, the disk or the endpoint is away for a while
-        run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), Kept(), Silent())
-        monkeypatch.undo()
-        assert [result.status == "infra" for result in run.results] == [not begun_anew]
+        folder = instance_folder(batch(endpoint, 1.0).out, small_instance.instance_id)
+        with away(endpoint, folder):
+            run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), Kept(), Silent())
+        assert [result.status for result in run.results] == ["infra"]
+        assert run.results[0].cost_usd == pytest.approx(A_CALL)
         run, _ = evaluate(batch(endpoint, 1.0), ThreadEngine(1), Kept(), Silent())
 
     (result,) = run.results
     assert result.status == "empty_patch"
-    assert result.cost_usd == pytest.approx((5 if begun_anew else 4) * A_CALL)
+    assert result.cost_usd == pytest.approx(4 * A_CALL)
+    assert not (folder / "run.aside-1").exists()
 
 
 def test_spent_when_a_log_is_damaged_then_what_stands_before_the_damage_counts(
