@@ -308,6 +308,15 @@ def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
         assert f"Draft {seat.forge.pull_sign}" in comment.body
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_forge_when_there_is_a_pull_request_already_then_its_refusal_says_so(kind: ForgeKind, tmp_path: Path) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.push("ostro/issue-1")
+        seat.forge.create_pull(branch="ostro/issue-1", base="main", title="one", body="")
+        with pytest.raises(ForgeError, match=r"(pull|merge) request already exists"):
+            seat.forge.create_pull(branch="ostro/issue-1", base="main", title="two", body="")
+
+
 def test_gitlab_when_the_token_is_another_ones_by_now_then_a_comment_of_it_serves_from_then_on(tmp_path: Path) -> None:
     with seated("gitlab", tmp_path) as seat:
         seat.publish()
