@@ -361,6 +361,14 @@ def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: 
         assert seat.forge.may_write("forgejo-actions") is False
 
 
+def test_gitea_when_a_person_takes_the_name_of_the_jobs_of_forgejo_then_their_comment_is_not_ours(
+    tmp_path: Path,
+) -> None:
+    with seated("gitea", tmp_path) as seat:
+        seat.comment(MARKER, "forgejo-actions")
+        assert own_notes(seat.forge.notes(1), 1) == ()
+
+
 WEB = {"github": "/acme/widget/issues/1", "gitlab": "/acme/widget/-/issues/1", "gitea": "/acme/widget/issues/1"}
 
 
