@@ -127,6 +127,21 @@ def test_forge_when_there_are_hundreds_of_comments_then_the_newest_of_writers_co
     assert found.warnings == ("Only the newest 20 comments of people who can write are shown.",)
 
 
+@pytest.mark.parametrize("kind", ["gitlab", "gitea"])
+def test_forge_when_hundreds_of_strangers_comment_then_few_of_them_are_asked_for(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.comment("long ago", "bob")
+        for number in range(200):
+            seat.comment("+1", f"stranger{number}")
+        seat.comment("I can write", "alice")
+        found = seat.forge.get_issue(seat.forge.issue_ref(1))
+        assert [entry.author for entry in found.comments] == ["alice"]
+        assert found.warnings == ("Only the comments of the 50 people who commented last were looked at.",)
+        assert len(seat.fake.requests) < 120
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", ["rate", "502"])
 def test_forge_when_it_hesitates_while_an_issue_is_read_then_it_is_read_all_the_same(
