@@ -3,8 +3,9 @@
 
     .venv/bin/python .ci/parts.py [--once-more] PYTEST_ARGUMENTS...
 
-Where one of the arguments is a path, one process runs what it names. With `--once-more` the tests that failed are run
-again, alone: kills and time limits race with whatever else the machine does. Both results are shown.
+Where one of the arguments is a path, one process runs what it names. With `--once-more` the tests that failed, or a
+part that crashed, are run again, alone: kills and time limits race with whatever else the machine does. Both results
+are shown.
 
 Many tests wait for a sandbox, a container or a clock, so one more than the processors keeps those busy. pytest-xdist
 does not serve here: tests of one folder share sandboxes, and some look for what others of their folder left running.
@@ -29,7 +30,7 @@ PARTS = ("forge", "faults", "sandbox", "attacks", "agent", "benchmarks", "sandbo
 ONCE_MORE = "--once-more"
 PASSED, FAILED, INTERRUPTED, NOTHING_SELECTED = 0, 1, 2, 5
 
-PART_LIMIT_S, DUMP_S = 1500.0, 10.0
+PART_LIMIT_S, DUMP_S = 1200.0, 10.0
 """A test has a limit of its own (pyproject.toml); this one is for a part that stands still where no test runs."""
 
 
@@ -47,10 +48,11 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             workers.shutdown(cancel_futures=True)
             return INTERRUPTED
-    for name in [name for name, code in codes.items() if code == FAILED and once_more]:
-        again = run(name, [*arguments, *parts[name], "--last-failed"], title=f"{name}, what failed once more")
-        codes[name] = FAILED if again == NOTHING_SELECTED else again
-    return next((code for code in codes.values() if code not in (PASSED, NOTHING_SELECTED)), PASSED)
+    bad = {name: code for name, code in codes.items() if code not in (PASSED, NOTHING_SELECTED)}
+    for name, code in bad.copy().items() if once_more else ():
+        failed = ["--last-failed"] if code == FAILED else []
+        bad[name] = run(name, [*arguments, *parts[name], *failed], title=f"{name}, once more")
+    return next(filter(None, bad.values()), PASSED)
 
 
 def others(below: str) -> list[str]:

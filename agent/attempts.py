@@ -139,6 +139,7 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         test_command=prepared.test_command,
         base=prepared.base,
         folder=prepared.folder.path,
+        git_dir=prepared.repository.common_dir,
         configured=prepared.settings.test is not None,
     )
     for check in report.checks:

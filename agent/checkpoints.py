@@ -29,7 +29,7 @@ WORTH = 10
 """Shell commands are followed by a checkpoint when so many times what the last one took has gone by."""
 
 PATIENCE_S = 3.0
-"""How long the end of a run waits for a checkpoint under way."""
+"""How long the end of a run waits for a checkpoint under way, once the patch is there."""
 
 MAX_KEPT_BYTES = 512 * 1024**2
 """Older checkpoints go when all together are larger; the newest two stay."""
@@ -93,11 +93,15 @@ class Checkpoints:
         self._saving = self._patch = None
 
     def salvage(self) -> tuple[bytes, SandboxError | StorageError | None]:
-        """Return the patch of the sandbox, or else the last snapshot; and what failed on the way."""
-        if self._saving is not None and not _done(self._saving, PATIENCE_S):
-            self._sandbox.cancel()
-            _done(self._saving, None)
+        """Return the patch of the sandbox, or else the last snapshot; and what failed on the way.
+
+        A checkpoint under way is cut short only where the patch was made before it: a sandbox that was cancelled
+        gives none any more.
+        """
+        while self._saving is not None and not _done(self._saving, PATIENCE_S):
             if self._patch is not None:
+                self._sandbox.cancel()
+                _done(self._saving, None)
                 return self._patch, None
         self._worker.shutdown(wait=False)
         try:

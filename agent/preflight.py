@@ -7,6 +7,7 @@ may be what the issue is about.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ _PROGRAMS: dict[Language, str] = {"python": "python", "javascript": "node", "go"
 class PreflightReport:
     """All checks of one sandbox, in the order in which they were made.
 
-    Their names: host disk, sandbox, shell, sandbox disk, git, interpreter, import, tests.
+    Their names: host disk, repository, sandbox, shell, sandbox disk, git, interpreter, import, tests.
     """
 
     checks: tuple[Check, ...]
@@ -72,7 +73,13 @@ class PreflightReport:
 
 
 def preflight(
-    sandbox: Sandbox, *, test_command: str | None, base: Base, folder: Path, configured: bool = False
+    sandbox: Sandbox,
+    *,
+    test_command: str | None,
+    base: Base,
+    folder: Path,
+    git_dir: Path | None = None,
+    configured: bool = False,
 ) -> PreflightReport:
     """Check a fresh sandbox; changes nothing in it.
 
@@ -81,10 +88,12 @@ def preflight(
         test_command: what the host will run on base and patch; None or "" when there is none.
         base: the commit that the workspace must hold.
         folder: the run folder, for the room on its disk.
+        git_dir: of the user, where the branch will be written; None where there will be none.
         configured: the test command was given by the user, so that a missing program is a failure.
     """
     checks = [
         folder_room("host disk", folder, least=HOST_BYTES_LEAST, good=HOST_BYTES_GOOD, mend=HOST_MEND),
+        *([] if git_dir is None else [_repository(git_dir)]),
         _protection(sandbox),
     ]
     try:
@@ -106,6 +115,14 @@ def preflight(
 
 def _probe(sandbox: Sandbox, command: str, timeout_s: float = PROBE_S) -> Completed:
     return sandbox.run(command, timeout_s=timeout_s, cwd=sandbox.workdir, keep_state=False)
+
+
+def _repository(git_dir: Path) -> Check:
+    """The branch is written at the very end: that it cannot be is told before anything is paid for."""
+    if all(os.access(git_dir / name, os.W_OK | os.X_OK) for name in ("objects", "refs")):
+        return Check("repository", "ok", f"{git_dir} can be written")
+    mend = "Make it writable, work on a clone of it, or take the patch file alone with --skip-preflight."
+    return Check("repository", "fail", f"{git_dir} cannot be written, and the branch would be there", mend)
 
 
 def _protection(sandbox: Sandbox) -> Check:

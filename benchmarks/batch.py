@@ -26,7 +26,15 @@ from ostro.benchmarks.manifest import dataset_digest, host_facts, note_images
 from ostro.benchmarks.predictions import Prediction, Predictions
 from ostro.benchmarks.recipe import Flavour
 from ostro.benchmarks.results import GradeReport, InstanceResult, RunManifest
-from ostro.benchmarks.store import PATCH, RESULT, instance_folder, read_results, write_text
+from ostro.benchmarks.store import (
+    PATCH,
+    RESULT,
+    TEST_LOG,
+    instance_folder,
+    make_folder,
+    read_results,
+    write_text,
+)
 from ostro.sandbox.protocol import Sandbox, SandboxError
 from ostro.sandbox.reaper import reap_scratch
 
@@ -185,11 +193,12 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
     """Grade one prediction; a failure of the sandbox or the environment becomes an infrastructure result."""
     started = time.monotonic()
     patch = prediction.patch if prediction else b""
+    _begin(place.folder_of(instance), patch)
     report, infra, tries = None, "", 1
     if not patch.strip():
         report = nothing_to_grade(instance)
     else:
-        report, infra, tries = persistently(lambda: _grade(instance, patch, place))
+        report, infra, tries = persistently(lambda: place.grade(instance, patch, place.folder_of(instance)))
     result = InstanceResult(
         instance_id=instance.instance_id,
         ending=_ending(prediction),
@@ -207,11 +216,12 @@ def grade_one(instance: Instance, prediction: Prediction | None, place: Place) -
     return result
 
 
-def _grade(instance: Instance, patch: bytes, place: Place) -> GradeReport:
-    folder = place.folder_of(instance)
-    folder.mkdir(parents=True, exist_ok=True)
+def _begin(folder: Path, patch: bytes) -> None:
+    """Put the patch where the result will be, and remove what was said of an earlier one."""
+    make_folder(folder)
+    for name in (RESULT, TEST_LOG):
+        (folder / name).unlink(missing_ok=True)
     (folder / PATCH).write_bytes(patch)
-    return place.grade(instance, patch, folder)
 
 
 def persistently(attempt: Callable[[], GradeReport]) -> tuple[GradeReport | None, str, int]:

@@ -194,7 +194,10 @@ def verdict(told: Comparison) -> str:
             f"{told.smallest_significant} instances would be needed, and only a true gain of "
             f"{told.smallest_detectable:.0f} or more would be shown four times in five."
         )
-    better = "second" if told.difference > 0 else "first"
+    more = len(told.gained) - len(told.lost)
+    if told.difference * more <= 0:  # possible with several samples: many small changes one way, few large ones back
+        return f"No difference is shown: most instances change one way (p = {told.p_value:.3g}), the rate is {points}."
+    better = "second" if more > 0 else "first"
     text = f"The {better} run is better: {points}, p = {told.p_value:.3g}."
     if abs(told.difference) < RERUN_SPREAD:
         text += " Runs of one and the same agent were seen up to 6 points apart; repeat both before relying on it."
@@ -302,4 +305,5 @@ def _warnings(differences: Sequence[Difference], left_out: Sequence[LeftOut]) ->
     if len(kinds) > 1:
         yield f"More than one thing is compared at once: {', '.join(sorted(subjects))}."
     if left_out:
-        yield f"{len(left_out)} instances are left out; they lack a final result in one of the runs."
+        many = "1 instance is" if len(left_out) == 1 else f"{len(left_out)} instances are"
+        yield f"{many} left out for want of a final result in one of the runs."

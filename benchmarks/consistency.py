@@ -38,6 +38,8 @@ class Seen:
         testimony: what the witnesses saw; None where none can be there.
         restored: test infrastructure that the patch touched.
         suspicions: what its added lines look like.
+        rewritten: files of the tests that changed while they ran.
+        failure_is_expected: the files of the tests say that some are expected to fail.
     """
 
     reading: Reading
@@ -46,11 +48,13 @@ class Seen:
     testimony: Testimony | None
     restored: Sequence[str] = ()
     suspicions: Sequence[str] = ()
+    rewritten: Sequence[str] = ()
+    failure_is_expected: bool = True
 
 
 def check(seen: Seen) -> tuple[Consistency, tuple[str, ...]]:
     """Return how the run's accounts fit together, and why, one line each."""
-    against = (*_exit_code(seen), *_skips(seen), *_witnessed(seen))
+    against = (*_exit_code(seen), *_skips(seen), *_expected_failures(seen), *_rewritten(seen), *_witnessed(seen))
     touched = (*(f"{path} decides how tests run; it was put back" for path in seen.restored), *seen.suspicions)
     if against:
         return "inconsistent", (*against, *touched)
@@ -75,6 +79,18 @@ def _skips(seen: Seen) -> Iterator[str]:
     skipped = [name for name in names if status_of(name, seen.reading.statuses) is TestStatus.SKIPPED]
     if skipped:
         yield f"tests that passed before are skipped: {_some(skipped)}"
+
+
+def _expected_failures(seen: Seen) -> Iterator[str]:
+    names = seen.reading.fail_to_pass.success
+    failed = [name for name in names if status_of(name, seen.reading.statuses) is TestStatus.XFAIL]
+    if failed and not seen.failure_is_expected:
+        yield f"told as expected to fail, which no file of the tests says: {_some(failed)}"
+
+
+def _rewritten(seen: Seen) -> Iterator[str]:
+    if seen.rewritten:
+        yield f"files of the tests were changed while they ran: {_some(seen.rewritten)}"
 
 
 def _witnessed(seen: Seen) -> Iterator[str]:

@@ -7,6 +7,7 @@ benchmarks/environment.py; used by everything that asks whether a patch is good.
 
 from __future__ import annotations
 
+import re
 import shlex
 import uuid
 from collections.abc import Callable, Iterable
@@ -113,14 +114,17 @@ class Grading:
         text = patch.decode("utf-8", "replace")
         applied = Applied("")
         restored: tuple[str, ...] = ()
+        suspicions: tuple[str, ...] = ()
         if patch.strip():
             applied = self._apply(patch, text)
             if not applied.by:
                 return _unpassed(self.instance, "patch_failed", f"the patch does not apply: {applied.problem}")
-            restored = self._restore_infrastructure(text)
+            suspicions = self._suspicions(text, applied)
+            restored = self._restore_infrastructure((*tampering.paths_of(text), *applied.touched))
         self._restore(self._test_files())
         if not self.plan.script:
             self._apply_tests()
+        before = self._test_marks()
         done, testimony = self._run()
         log = done.output.text()
         (self.folder / TEST_LOG).write_text(log, encoding="utf-8")
@@ -128,9 +132,15 @@ class Grading:
             return self._timed_out(done, applied, restored)
         reading, exit_code = self._read(log, done.exit_code)
         seen = consistency.Seen(
-            reading, self.plan.parser, exit_code, testimony, restored,
-            tampering.suspicions(text, own_runner=self.instance.repo.endswith("/pytest")),
-        )  # fmt: skip
+            reading,
+            self.plan.parser,
+            exit_code,
+            testimony,
+            restored,
+            suspicions,
+            rewritten=sorted({name for name, _ in before ^ self._test_marks()}),
+            failure_is_expected=self._failure_is_expected(),
+        )
         how, findings = consistency.check(seen)
         return GradeReport(
             verdict=reading.verdict,
@@ -151,7 +161,10 @@ class Grading:
         named = tampering.paths_of(text)
         if outside := sorted(set(named) - set(tampering.restorable(named))):
             return Applied("", problem=f"it reaches outside of the tree: {', '.join(outside[:3])}")
-        return apply_patch(self.sandbox, patch)
+        applied = apply_patch(self.sandbox, patch)
+        if inside := [path for path in applied.touched if path.startswith(".git/")]:
+            return Applied("", problem=f"it writes into git's own folder: {inside[0]}")
+        return applied
 
     def _apply_tests(self) -> None:
         if not self.instance.test_patch.strip():
@@ -166,24 +179,62 @@ class Grading:
         of_names = (name.split("::")[0] for name in names if "::" in name)
         return tampering.restorable(dict.fromkeys((*tampering.paths_of(self.instance.test_patch), *of_names)))
 
-    def _restore_infrastructure(self, patch: str) -> tuple[str, ...]:
+    def _suspicions(self, patch: str, applied: Applied) -> tuple[str, ...]:
+        """Return what of the patch looks like forging, in its text and in what it made of the files."""
+        named = tampering.paths_of(patch)
+        hidden = [path for path in applied.touched if path not in named]
+        if hidden or applied.by == "patch":  # which reads lines as added that do not begin with a plus
+            written = (
+                tampering.added_lines(path, self._base_of(path) or "", self._text_of(path)) for path in applied.touched
+            )
+            patch = "\n".join((patch, *written))
+        lines = tampering.suspicions(patch, own_runner=self.instance.repo.endswith("/pytest"))
+        return (*(f"{path}: changed by the patch, which hides its name" for path in hidden), *lines)
+
+    def _restore_infrastructure(self, paths: Iterable[str]) -> tuple[str, ...]:
         """Put back what decides how tests run; return what the patch had changed of it."""
         tests = set(self._test_files())
-        decided = [path for path in tampering.paths_of(patch) if path not in tests and self._decides(path)]
+        changed = tampering.restorable(dict.fromkeys(paths))
+        decided = [path for path in changed if path not in tests and self._decides(path)]
         self._restore(decided)
         return tuple(decided)
 
     def _decides(self, path: str) -> bool:
-        before = self.sandbox.run(f"{GIT} cat-file -p HEAD:{shlex.quote(path)}", cwd=self.sandbox.workdir)
-        there = before.exit_code == 0
+        before = self._base_of(path)
+        there = before is not None
         if tampering.is_infrastructure(path, self.plan.command, exists_in_base=there):
             return True
+        if there and tampering.helps_tests(path, self._test_files()):
+            return True
+        return bool(tampering.changes_test_settings(path, before or "", self._text_of(path)))
+
+    def _base_of(self, path: str) -> str | None:
+        done = self.sandbox.run(f"{GIT} cat-file -p HEAD:{shlex.quote(path)}", cwd=self.sandbox.workdir)
+        return done.output.text() if done.exit_code == 0 else None
+
+    def _text_of(self, path: str) -> str:
         try:
-            after = self.sandbox.read(f"{self.sandbox.workdir}/{path}").decode("utf-8", "replace")
+            return self.sandbox.read(f"{self.sandbox.workdir}/{path}").decode("utf-8", "replace")
         except (OSError, ValueError):
-            after = ""
-        old = before.output.text() if there else ""
-        return bool(tampering.changes_test_settings(path, old, after))
+            return ""
+
+    def _test_marks(self) -> set[tuple[str, str]]:
+        """Return the files of the tests and every conftest.py, each with its number and the time of its last change.
+
+        A row's own script changes them itself, and they are not looked at.
+        """
+        if self.plan.script:
+            return set()
+        named = "".join(f" -o -path {shlex.quote(f'./{path}')}" for path in self._test_files())
+        find = rf"find . -path ./.git -prune -o \( -name conftest.py{named} \) -exec stat -c '%n|%z|%i' {{}} +"
+        done = self.sandbox.run(find, cwd=self.sandbox.workdir, keep_state=False)
+        lines = (line.rsplit("|", 2) for line in done.output.text().splitlines())
+        return {(name.removeprefix("./"), f"{changed} {number}") for name, changed, number in lines}
+
+    def _failure_is_expected(self) -> bool:
+        """Whether the files of the tests say themselves that some are expected to fail."""
+        texts = (self.instance.test_patch, *map(self._text_of, self._test_files()))
+        return any(re.search(r"xfail|expected_?failure", text, re.IGNORECASE) for text in texts)
 
     def _restore(self, paths: Iterable[str]) -> None:
         """Give files what they have in the base; those that are not in it are removed."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 
 from ostro.agent.errors import UsageError
 from ostro.benchmarks.instance import Instance
@@ -35,6 +35,15 @@ class Prediction(BaseModel):
     instance_id: str
     model_name_or_path: str = ""
     model_patch: str | None
+
+    @field_validator("model_patch")
+    @classmethod
+    def _is_bytes(cls, patch: str | None) -> str | None:
+        try:
+            (patch or "").encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"character {error.start + 1} is half of a pair, which no file can hold") from error
+        return patch
 
     @property
     def patch(self) -> bytes:
@@ -76,6 +85,8 @@ def read_predictions(source: Path | str, instances: Collection[Instance]) -> Pre
         ]
     else:
         found = list(_read(Path(source)))
+    if not found:
+        raise PredictionError(f"{source}: holds no prediction", mend="Name a .jsonl or .json file, gold or null.")
     known = {one.instance_id for one in instances}
     by_id: dict[str, Prediction] = {}
     for one in found:

@@ -18,7 +18,8 @@ from pathlib import Path
 from ostro.agent.errors import OstroError
 from ostro.benchmarks.application import GIT, apply_patch
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.forgeries import FORGERIES, Forgery
+from ostro.benchmarks.forgeries import FORGERIES
+from ostro.benchmarks.forgery import Forgery
 from ostro.benchmarks.grading import grade, specification
 from ostro.benchmarks.instance import FilesSource, Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances

@@ -260,7 +260,7 @@ def _row(result: InstanceResult, samples: int) -> tuple[str, ...]:
         str(result.steps),
         f"{tokens:,}",
         f"${result.cost_usd:.4f}",
-        f"{result.seconds:.0f}",
+        f"{result.seconds:.1f}",
         fixed,
         result.remarks,
     )

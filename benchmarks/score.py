@@ -15,6 +15,7 @@ def score_of(run: Run, summary: Summary) -> dict[str, JsonValue]:
 
     An instance's `verdict` is how it is counted: `resolved` only where nothing contradicts the log, whose verdict by
     the official rules stands beside it. `endings` are the agent's, where there was one, else how patches are counted.
+    `cost_usd` is everything that was spent on results, infrastructure failures included.
     """
     return {
         "schema": SCHEMA,
@@ -25,7 +26,7 @@ def score_of(run: Run, summary: Summary) -> dict[str, JsonValue]:
         "final": summary.final,
         "interval": [summary.rate.interval.low, summary.rate.interval.high],
         "endings": dict(summary.endings if run.manifest.kind == "eval" else summary.statuses),
-        "cost_usd": summary.cost_usd.total,
+        "cost_usd": sum(result.cost_usd for result in run.results),
         "instances": [
             {
                 "instance_id": result.instance_id,

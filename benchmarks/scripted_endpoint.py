@@ -56,6 +56,7 @@ class ScriptedEndpoint:
 
     Attributes:
         requests: every chat request so far, in order of arrival.
+        answered: when each answer was complete, by `time.monotonic()`, in that order.
         connections: TCP connections accepted so far.
         by_request: turns to play by the number of the request instead, for clients that begin anew each time.
         stopping: set when the endpoint closes; hanging faults wait on it.
@@ -86,6 +87,7 @@ class ScriptedEndpoint:
         self.pace_s = pace_s
         self.context_window = context_window
         self.requests: list[Recorded] = []
+        self.answered: list[float] = []
         self.connections = 0
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -179,6 +181,7 @@ class ScriptedEndpoint:
         exchange = Exchange(self, connection, recorded, completion(turn, turn_number, body, self.model))
         exchange.pause(float(turn.get("latency_s", self.latency_s)))
         play_fault(exchange, fault) if fault else exchange.play()
+        self.answered.append(time.monotonic())
 
     def _refuse_unknown_faults(self) -> None:
         asked = [plan.name for plan in self.faults] + [str(turn["fault"]) for turn in self.turns if "fault" in turn]

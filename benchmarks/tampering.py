@@ -45,7 +45,10 @@ _FORGED_ANYWHERE: Mapping[str, str] = {
     r"\bos\.(fork|setsid|forkpty)\b|start_new_session\s*=\s*True|\bnohup\b": "leaves a process behind",
     r"\bsys\.(settrace|setprofile|meta_path|path_hooks)\b": "hooks into the interpreter",
     r"\bbuiltins\.\w+\s*=(?!=)|setattr\(\s*builtins\b|__builtins__": "replaces a builtin",
-    r"\bdef __(eq|ne|bool|contains|le|ge|lt|gt)__\([^)]*\)[^:]*:\s*return True\b": "an object that equals everything",
+    r"\bdef __(eq|ne|bool|contains|le|ge|lt|gt)__\([^)]*\)[^:]*:\s*return (True|1)\b"
+    r"|\b__(eq|ne)__\s*=\s*lambda\b|[\"']__(eq|ne)__[\"']\s*:|\bsetattr\(.*[\"']__(eq|ne)__[\"']": (
+        "an object that equals everything"
+    ),
     r"\bfaulthandler\b|\bsignal\.(alarm|setitimer)\b|\bthreading\.Timer\b": "acts after a time",
     r"<(skipTests|testFailureIgnore|skip)>|maven\.test\.(skip|failure)": "tells Maven to pass over tests",
 }
@@ -69,16 +72,56 @@ _FORGED_IN_CODE: Mapping[str, str] = {
 
 
 def paths_of(patch: str) -> tuple[str, ...]:
-    """Return every path that a patch names, also of binary files, renames and mode changes."""
+    """Return every path that a patch names, also of binary files, renames and mode changes, as git would read it."""
     found: list[str] = []
+    old = new = 0  # lines of a hunk that are still to come: there nothing is a name, whatever it looks like
     for line in patch.split("\n"):
-        if (match := re.match(r'(?:---|\+\+\+) "?(?:[ab]/)?(.+?)"?(?:\t.*)?\r?$', line)) or (
-            match := re.match(r'(?:rename|copy) (?:from|to) "?(.+?)"?\r?$', line)
-        ):
-            found.append(match[1])
-        elif match := re.match(r'diff --git "?a/(.+?)"? "?b/(.+?)"?\r?$', line):
-            found += [match[1], match[2]]
-    return tuple(dict.fromkeys(path for path in found if path != "/dev/null" and path != "dev/null"))
+        kind = line[:1]
+        if (old > 0 or new > 0) and kind in _HUNK_KINDS:
+            old, new = old - (kind not in ("+", "\\")), new - (kind not in ("-", "\\"))
+            continue
+        hunk = _HUNK.match(line)
+        old, new = (int(count or 1) for count in hunk.groups()) if hunk else (0, 0)
+        found += _named_in(line)
+    return tuple(dict.fromkeys(path for path in found if path != "/dev/null"))
+
+
+_HUNK_KINDS = ("+", "-", " ", "\\", "\r", "")
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_WORD = r'("(?:[^"\\]|\\.)*"|.+?)'
+
+
+def _named_in(line: str) -> Iterator[str]:
+    if match := re.match(rf"(?:---|\+\+\+) {_WORD}(?:\t.*)?\r?$", line):
+        yield _stripped(match[1])
+    elif match := re.match(rf"(?:rename|copy) (?:from|to) {_WORD}\r?$", line):
+        yield _unquoted(match[1])
+    elif match := re.match(r'diff --git [^/"]+/(.+) [^/"]+/\1\r?$', line):
+        yield match[1]
+    elif match := re.match(rf"diff --git {_WORD} {_WORD}\r?$", line):
+        yield from (_stripped(match[1]), _stripped(match[2]))
+
+
+def _stripped(word: str) -> str:
+    """Return a name without its first folder, as `-p1` has it; of an absolute one nothing is taken."""
+    name = _unquoted(word)
+    return name if name.startswith("/") else name.partition("/")[2] or name
+
+
+def _unquoted(word: str) -> str:
+    """Return a name as it is, where git has written it in quotes as C does."""
+    if not (len(word) > 1 and word[0] == word[-1] == '"'):
+        return word
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        code = match[1]
+        return bytes([int(code, 8) & 255]) if code[:1].isdigit() else _ESCAPES.get(code, code)
+
+    quoted = word[1:-1].encode("utf-8", "surrogateescape")
+    return re.sub(rb"\\([0-7]{1,3}|.)", plain, quoted).decode("utf-8", "surrogateescape")
+
+
+_ESCAPES = {b"a": b"\a", b"b": b"\b", b"t": b"\t", b"n": b"\n", b"v": b"\v", b"f": b"\f", b"r": b"\r"}
 
 
 def is_test(path: str) -> bool:
@@ -122,6 +165,24 @@ def _shadows(path: PurePosixPath) -> bool:
     if module == "__init__" and where:
         where, module = where[:-1], where[-1]
     return module in _SHADOWABLE and (not where or where[-1] in ("src", "lib", "tests", "test", "testing"))
+
+
+def helps_tests(path: str, tests: Iterable[str]) -> bool:
+    """Whether a file that is no test itself lies in a folder of tests that holds one of `tests`, or below it."""
+    folders = ["/".join(parent.parts) + "/" for parent in PurePosixPath(path).parents if parent.name in _TEST_FOLDERS]
+    return not _is_test_module(PurePosixPath(path)) and any(
+        test.startswith(folder) for test in tests for folder in folders
+    )
+
+
+_TEST_FOLDERS = ("tests", "test", "testing", "spec", "__tests__")
+
+
+def added_lines(path: str, before: str, after: str) -> str:
+    """Return, as `suspicions` reads a patch, what a file holds now and did not hold before."""
+    known = set(before.split("\n"))
+    lines = (f"+{line}\n" for line in after.split("\n") if line not in known)
+    return f"+++ b/{path}\n" + "".join(lines)
 
 
 def changes_test_settings(path: str, before: str, after: str) -> bool | None:
@@ -197,8 +258,8 @@ def _added(patch: str) -> Iterator[tuple[str, str]]:
     """Yield path and text of each added line; a definition is joined with the line after it."""
     path, held = "", ""
     for line in patch.split("\n"):
-        if line.startswith("+++ "):
-            path, held = line[4:].split("\t")[0].strip().strip('"').removeprefix("b/"), ""
+        if line.startswith("+++ ") and (named := list(_named_in(line))):
+            path, held = named[0], ""
         elif line.startswith("+"):
             text = line[1:]
             yield path, text

@@ -23,8 +23,8 @@ from ostro.benchmarks.statuses import PASSING
 from ostro.benchmarks.store import TEST_LOG
 from ostro.benchmarks.tampering import is_test, paths_of
 from ostro.benchmarks.verdict import normal_newlines
-from ostro.sandbox.git_process import GitResult, must, run_git
-from ostro.sandbox.repository import inspect_repository
+from ostro.sandbox.git_process import must, run_git
+from ostro.sandbox.repository import Repository, borrowed_view, inspect_repository
 from ostro.sandbox.scratch import scratch_folder
 
 INLINE_BYTES = 256 * 1024
@@ -41,7 +41,7 @@ class TaskError(UsageError):
 class Commits:
     """The two commits, by full id, of a repository on this machine."""
 
-    repository: Path
+    repository: Repository
     base: str
     fix: str
 
@@ -52,15 +52,15 @@ def find_commits(repository: Path, base: str, fix: str) -> Commits:
     Raises:
         RepositoryError: there is no such repository or commit.
     """
-    root = inspect_repository(repository).git_dir
+    found = inspect_repository(repository)
     ids = [
         must(
-            run_git(["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"], git_dir=root),
+            run_git(["rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"], git_dir=found.git_dir),
             doing=f"{repository}: there is no commit {name}",
         ).line
         for name in (base, fix)
     ]
-    return Commits(root, ids[0], ids[1])
+    return Commits(found, ids[0], ids[1])
 
 
 def split_change(commits: Commits) -> tuple[str, str]:
@@ -69,7 +69,7 @@ def split_change(commits: Commits) -> tuple[str, str]:
     Raises:
         TaskError: one of the two is empty.
     """
-    names = must(_diff(commits, ["--name-only", "-z", "--no-renames"]), doing="the commits cannot be compared").stdout
+    names = _diff(commits, ["--name-only", "-z", "--no-renames"])
     paths = [name.decode("utf-8", "surrogateescape") for name in names.split(b"\0") if name]
     tests = [path for path in paths if is_test(path)]
     code = [path for path in paths if not is_test(path)]
@@ -84,9 +84,16 @@ def split_change(commits: Commits) -> tuple[str, str]:
 
 def base_source(commits: Commits) -> Source:
     """Return the base tree: in the row itself where it is small plain text, else by its commit."""
-    listed = must(
-        run_git(["ls-tree", "-r", "-z", "--long", commits.base], git_dir=commits.repository), doing="no tree"
-    ).stdout
+    with borrowed_view(commits.repository) as view:
+        files = _small_tree(view, commits.base)
+    if files is None:
+        return GitSource(type="git", repository=str(commits.repository.root), commit=commits.base)
+    return FilesSource(type="files", files=files)
+
+
+def _small_tree(git_dir: Path, commit: str) -> dict[str, str] | None:
+    """Return the files of a commit, None where they are many, large, programs, or no text."""
+    listed = must(run_git(["ls-tree", "-r", "-z", "--long", commit], git_dir=git_dir), doing="no tree").stdout
     files: dict[str, str] = {}
     size = 0
     for entry in filter(None, listed.split(b"\0")):
@@ -94,13 +101,13 @@ def base_source(commits: Commits) -> Source:
         mode, _, oid, length = about.decode().split()
         size += int(length) if length.isdigit() else INLINE_BYTES + 1
         if mode != _REGULAR or size > INLINE_BYTES:
-            return GitSource(type="git", repository=str(commits.repository.resolve()), commit=commits.base)
-        blob = must(run_git(["cat-file", "blob", oid], git_dir=commits.repository), doing="no blob").stdout
+            return None
+        blob = must(run_git(["cat-file", "blob", oid], git_dir=git_dir), doing="no blob").stdout
         try:
             files[path.decode()] = blob.decode()
         except UnicodeDecodeError:
-            return GitSource(type="git", repository=str(commits.repository.resolve()), commit=commits.base)
-    return FilesSource(type="files", files=files)
+            return None
+    return files
 
 
 def make_task(
@@ -165,14 +172,16 @@ def _passing(instance: Instance, environment: Environment, patch: bytes) -> set[
     return {test for test, status in statuses.items() if status in PASSING}
 
 
-def _diff(commits: Commits, options: Sequence[str], paths: Sequence[str] = ()) -> GitResult:
+def _diff(commits: Commits, options: Sequence[str], paths: Sequence[str] = ()) -> bytes:
+    """Compare the commits in a directory of our own, for the user's configuration may name programs."""
     arguments = ["diff-tree", "-r", *options, "--no-ext-diff", "--no-textconv", commits.base, commits.fix, "--", *paths]
-    return run_git(arguments, git_dir=commits.repository)
+    with borrowed_view(commits.repository) as view:
+        return must(run_git(arguments, git_dir=view), doing="the commits cannot be compared").stdout
 
 
 def _patch(commits: Commits, paths: Sequence[str]) -> str:
     options = ["-p", "--binary", "--full-index", "--no-renames"]
     literal = [f":(literal){path}" for path in paths]
-    done = must(_diff(commits, options, literal), doing="the commits cannot be compared")
-    assert paths_of(done.stdout.decode("utf-8", "surrogateescape"))
-    return done.stdout.decode("utf-8", "surrogateescape")
+    text = _diff(commits, options, literal).decode("utf-8", "surrogateescape")
+    assert paths_of(text)
+    return text

@@ -116,7 +116,8 @@ def _yaml_text(data: dict[str, Any], what: str) -> str:
         pass
 
     def text(dumper: Any, value: str) -> Any:
-        style = "|" if "\n" in value else None
+        strange = any(character in value for character in "\x85\u2028\u2029")  # YAML reads a line feed in their place
+        style = '"' if strange else "|" if "\n" in value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)

@@ -11,6 +11,8 @@ import click
 from ostro.cli.options import examples, output_option, print_json
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from ostro.benchmarks.compare import Comparison, Flip, Measure
     from ostro.benchmarks.summary import Rate
 
@@ -52,7 +54,7 @@ def _lines(told: Comparison) -> Iterator[str]:
     yield f"first   {one_line(told.first, 80)}"
     yield f"second  {one_line(told.second, 80)}"
     yield ""
-    yield f"{told.pairs} instances in both"
+    yield "1 instance in both" if told.pairs == 1 else f"{told.pairs} instances in both"
     yield f"  first       {_rate(told.first_rate)}"
     yield f"  second      {_rate(told.second_rate)}"
     low, high = told.interval.low * 100, told.interval.high * 100
@@ -73,8 +75,19 @@ def _lines(told: Comparison) -> Iterator[str]:
     if told.differences:
         yield from ("", "What differs in what ran:")
         for one in told.differences:
-            yield f"  {one.key}: {one_line(str(one.first), 60)} -> {one_line(str(one.second), 60)}"
+            for key, left, right in _parts(one.key, one.first, one.second):
+                yield f"  {key}: {one_line(str(left), 60)} -> {one_line(str(right), 60)}"
     yield from ("", *(f"Warning: {text}" for text in told.warnings)) if told.warnings else ()
+
+
+def _parts(key: str, first: JsonValue, second: JsonValue) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+    """Yield what differs by its own name: of two objects only the entries that are not the same."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in (*first, *(name for name in second if name not in first)):
+            if first.get(name) != second.get(name):
+                yield from _parts(f"{key}.{name}", first.get(name), second.get(name))
+    else:
+        yield key, first, second
 
 
 def _rate(rate: Rate) -> str:

@@ -109,11 +109,13 @@ def command(
         click.echo(f"{_predictions(len(found.unknown), 'is', 'are')} for no task here: {named}", err=True)
     if found.null:
         click.echo(f"{_predictions(found.null, 'has', 'have')} no patch.", err=True)
+    if absent := len(instances) - len(found.by_id):
+        click.echo(f"{'1 task has' if absent == 1 else f'{absent} tasks have'} no prediction.", err=True)
     with ExitStack() as stack:
         folder = taken(out, stack, "ostro-graded-")
         stack.enter_context(RunLock(folder))
         place = place_of(sandbox, base_image, folder, timeout, jobs)
-        model = next((one.model_name_or_path for one in found.by_id.values()), "")
+        model = ", ".join(dict.fromkeys(one.model_name_or_path for one in found.by_id.values()))
         take_up(manifest_of("grade", tasks, instances, place, model), instances, folder)
         remove_damaged(folder)
         grade_all(instances, found, place, workers=workers, done=_tell)

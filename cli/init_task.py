@@ -84,7 +84,8 @@ def command(
     )
     row = instance.model_dump(mode="json", by_alias=True)
     added = _add(instance, row, out) if out else ""
-    told = f"{len(instance.fail_to_pass)} tests to mend, {len(instance.pass_to_pass)} to keep"
+    mended = len(instance.fail_to_pass)
+    told = f"{mended} {'test' if mended == 1 else 'tests'} to mend, {len(instance.pass_to_pass)} to keep"
     click.echo(f"{instance_id}: {told}{added}", err=True)
     if output == "json" or out is None:
         print_json(row)

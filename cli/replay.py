@@ -38,6 +38,7 @@ def command(run: str, repo: Path | None, output: str, **values: object) -> int:
     `ostro run`.
     """
     from ostro.cli.render import Progress
+    from ostro.cli.terminal import one_line
 
     with Progress(sys.stderr) as progress:
         reports = [_replay(log, repo, settings_flags(values), progress) for log in _logs(run)]
@@ -46,7 +47,9 @@ def command(run: str, repo: Path | None, output: str, **values: object) -> int:
         found = [report.model_dump(mode="json", by_alias=True) for report in reports]
         print_json({"schema": 1, "run": run, "exit_code": exit_code, "replays": found, "error": None})
     else:
-        click.echo("\n\n".join("\n".join(lines_of(report)) for report in reports))
+        names = [[one_line(report.log, 200)] if len(reports) > 1 else [] for report in reports]
+        texts = [name + lines_of(report) for name, report in zip(names, reports, strict=True)]
+        click.echo("\n\n".join(map("\n".join, texts)))
     return exit_code
 
 

@@ -44,6 +44,8 @@ def command(run: str, step: int | None, full: bool, html: Path | None, output: s
     from ostro.cli.store import find_run
 
     folder = find_run(load().settings.home, run)
+    if step is not None:
+        _require_step(folder, step)
     if html is not None:
         _write_page(folder, html)
         return 0
@@ -58,6 +60,16 @@ def command(run: str, step: int | None, full: bool, html: Path | None, output: s
         for line in lines:
             click.echo(line, nl=False)
     return 0
+
+
+def _require_step(folder: Path, step: int) -> None:
+    """Raise UsageError where the run has no such step."""
+    from ostro.agent.errors import UsageError
+
+    if next(_events(folder, step), None) is None:
+        turns = {event.turn for event in _events(folder, None) if event.type == "planned"}
+        mend = f"Its last step is {max(turns) + 1}." if turns else "It has none; leave --step out."
+        raise UsageError(f"{folder} has no step {step}", mend=mend)
 
 
 def _write_page(folder: Path, target: Path) -> None:

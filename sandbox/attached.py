@@ -233,7 +233,7 @@ class AttachedSandbox(Backend):
 
     def write(self, path: str, data: bytes) -> None:
         """See `Sandbox.write`."""
-        fileio.write(self._request, self.workdir, path, data)
+        fileio.write(self._request, self.workdir, self._talk().state_dir, path, data)
 
     def patch(self, *, max_bytes: int = MAX_PATCH_BYTES) -> bytes:
         """See `Sandbox.patch`."""

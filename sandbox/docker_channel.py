@@ -115,12 +115,10 @@ class AttachedChannel:
             raise SandboxError(f"the container took no input for {SEND_TIMEOUT_S:.0f} s", kind="transport")
         if self._ended:
             raise SandboxError("the container's first process has ended", kind="transport")
-        poller = select.poll()
         wanted = select.POLLOUT
         if self._arrived_bytes < BACKLOG_BYTES:
             wanted |= select.POLLIN
-        poller.register(self._sock, wanted)
-        for _, event in poller.poll(1000):
+        for _, event in self._poll(wanted, 1.0):
             if event & select.POLLIN and self._receiving.acquire(blocking=False):  # else another thread drains
                 try:
                     self._pull()
@@ -147,12 +145,16 @@ class AttachedChannel:
     def _readable(self, timeout_s: float) -> bool:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return True
+        return bool(self._poll(select.POLLIN, timeout_s))
+
+    def _poll(self, wanted: int, timeout_s: float) -> list[tuple[int, int]]:
+        """Wait for events of the socket; one that another thread closed meanwhile is said to have ended."""
         poller = select.poll()
-        poller.register(self._sock, select.POLLIN)
         try:
-            return bool(poller.poll(timeout_s * 1000))
-        except OSError:
-            return True  # closed meanwhile: the read says so
+            poller.register(self._sock, wanted)
+        except ValueError:  # a closed socket has no descriptor
+            return [(-1, select.POLLHUP)]
+        return poller.poll(timeout_s * 1000)
 
     def _pull(self) -> bool:
         """Read once without waiting; return whether anything was learnt."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from collections import deque
@@ -24,6 +25,10 @@ from ostro.sandbox.namespace import listen_inside, process_of
 from ostro.sandbox.protocol import Sandbox
 
 _KEPT_RECORDS = 10_000
+_ANSWER_S = 30.0
+"""How long the proxy's thread may take for what it is asked: `on_request` writes to a disk, and that may hang."""
+
+log = logging.getLogger(__name__)
 
 
 class EgressProxy:
@@ -57,10 +62,11 @@ class EgressProxy:
         self._on_request = on_request
         self._records: deque[EgressRecord] = deque(maxlen=_KEPT_RECORDS)
         self._received = 0
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(self._limits.connections)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="egress", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="egress", daemon=True)
         self._thread.start()
         if unix_socket is not None:
             try:
@@ -88,13 +94,14 @@ class EgressProxy:
         self.serve(listen_inside(process_of(sandbox)))
 
     def close(self) -> None:
-        """Cut every connection and end the thread; safe to call twice."""
-        if self._loop.is_closed():
+        """Cut every connection and end the thread; safe to call twice. A thread that does not answer is left behind."""
+        if self._closed:
             return
-        self._call(self._shut())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._closed = True
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop)
+        self._thread.join(_ANSWER_S)
+        if self._thread.is_alive():
+            log.warning("the egress proxy does not end: %d connections are left to it", len(self._tasks))
         if self.unix_socket is not None:
             self.unix_socket.unlink(missing_ok=True)
 
@@ -104,8 +111,12 @@ class EgressProxy:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
     def _call(self, work: Coroutine[None, None, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_S)
 
     async def _listen(self, listener: socket.socket) -> None:
         self._start(self._accept_from(listener))
@@ -147,6 +158,7 @@ class EgressProxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._loop.stop()
 
     def _charge(self, received: int) -> bool:
         """Count bytes for the sandbox; False above what all connections may bring together."""

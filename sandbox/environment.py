@@ -170,9 +170,7 @@ def _prepared(
 
 def _obtain(maker: Maker, order: Order, store: EnvironmentStore, key: str) -> tuple[EnvironmentRecord, bool]:
     """Find the environment, or make it while holding its lock: who comes second finds it."""
-    with store.locked(key) as somebody_else:
-        if somebody_else:
-            order.progress("another run prepared this environment")
+    with store.locked(key, waiting=lambda: order.progress("waiting: another run prepares this very environment")):
         record = store.find(key)
         if record is not None and maker.still_there(record):
             return record, True

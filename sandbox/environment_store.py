@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -76,8 +76,12 @@ class EnvironmentStore:
         return record
 
     @contextmanager
-    def locked(self, key: str) -> Generator[bool]:
-        """Hold the environment's lock; yields whether somebody else had it first.
+    def locked(self, key: str, *, waiting: Callable[[], None] = lambda: None) -> Generator[None]:
+        """Hold the environment's lock.
+
+        Args:
+            key: of the environment.
+            waiting: called when somebody else has it: a set-up may take half an hour.
 
         Raises:
             SandboxError: the store cannot be written (`disk_full`, `storage`).
@@ -91,13 +95,12 @@ class EnvironmentStore:
                 f"{path} cannot be written: {error.strerror}", kind=disk_kind(error), mend="Set OSTRO_HOME elsewhere."
             ) from error
         with handle:
-            waited = False
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                waited = True
+                waiting()
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            yield waited
+            yield
 
     def staging(self, key: str) -> Path:
         """Make an empty folder to prepare `key` in; what an earlier crash left there is removed. Needs the lock."""
@@ -153,7 +156,6 @@ def delete_environment(home: Path, key: str) -> int:
             finally:
                 engine.close()
         _remove(store.folder(key))
-    (store.root / f"{key}.lock").unlink(missing_ok=True)
     return record.size_bytes
 
 

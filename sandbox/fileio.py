@@ -32,7 +32,12 @@ if [ ! -d "${{d:-/}}" ]; then
 mkdir -p -- "$d" || {{ [ -e "$d" ] && exit {other}; exit {denied}; }}
 fi
 [ -e "$p" ] || [ -w "${{d:-/}}" ] || exit {denied}
-cat >|"$p" || exit {full}"""
+o={state}/before k=new
+[ -e "$p" ] && {{ k=; cat <"$p" >|"$o" 2>/dev/null && k=kept; }}
+cat >|"$p" && {{ [ "$k" = new ] || exec rm -f "$o"; exit 0; }}
+case $k in kept) cat <"$o" >|"$p" ;; new) rm -f -- "$p" ;; esac
+rm -f "$o"
+exit {full}"""
 
 Run = Callable[[Request], Completed]
 
@@ -57,11 +62,20 @@ def read(run: Run, workdir: str, path: str, max_bytes: int) -> bytes:
     return done.output.head
 
 
-def write(run: Run, workdir: str, path: str, data: bytes) -> None:
-    """Write a file through its existing inode, so that its mode and its links stay; see `Sandbox.write`."""
+def write(run: Run, workdir: str, state_dir: str, path: str, data: bytes) -> None:
+    """Write a file through its existing inode, so that its mode and its links stay; see `Sandbox.write`.
+
+    What was there comes back where the disk is full, but for a file that is too large for the private folder.
+    """
     full = _absolute(workdir, path)
     text = _WRITE.format(
-        path=shlex.quote(full), folder=_FOLDER, special=_SPECIAL, denied=_DENIED, other=_OTHER, full=_FULL
+        path=shlex.quote(full),
+        state=shlex.quote(state_dir),
+        folder=_FOLDER,
+        special=_SPECIAL,
+        denied=_DENIED,
+        other=_OTHER,
+        full=_FULL,
     )
     done = run(_internal(text, stdin=data))
     if done.exit_code:

@@ -117,9 +117,11 @@ def make_venv(sandbox: Sandbox, python: str) -> str:
         sandbox.write(inside, wheel.read_bytes())
         done = sandbox.run(f"{install} {inside}", timeout_s=_OWN_TIMEOUT_S, cwd="/")
     if done.exit_code != 0:
-        tail = done.output.text().strip()[-300:]
+        last = (done.output.text().strip() or f"exit code {done.exit_code}").splitlines()[
+            -1
+        ]  # of a traceback, the error
         raise SandboxError(
-            f"no virtual environment could be made with {python}: {tail}",
+            f"no virtual environment could be made with {python}: {last}",
             kind="setup",
             mend="Take an image that has Python and its venv module (`--image`).",
         )

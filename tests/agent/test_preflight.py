@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 
 from ostro.agent.checks import Check
 from ostro.agent.errors import PreflightError
+from ostro.agent.outcome import Ending, RunReport
 from ostro.agent.preflight import PreflightReport, preflight
+from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.sandbox.bare import open_bare
 from ostro.sandbox.host_git import Base
 from ostro.sandbox.local import LocalSandbox, open_local
 from ostro.sandbox.protocol import SandboxSpec
 from tests.driving import SOLVE, SUBMIT, drive, make_base
+from tests.running import running
 
 FILES = {
     "setup.cfg": "[tool:pytest]\n",
@@ -242,3 +246,22 @@ def test_run_when_preflight_is_skipped_then_it_is_told_and_the_run_goes_on(tmp_p
     done = drive(tmp_path, SOLVE, test="pytest-of-nobody/pytest -q", skip_preflight=True)
     assert done.report.outcome == "submitted"
     assert "preflight_fail" in {event.kind for event in done.of("noted")}
+
+
+@pytest.mark.parametrize(("flags", "calls"), [((), 0), (("--skip-preflight",), len(SOLVE))])
+def test_run_when_the_repository_is_read_only_then_it_is_told_before_anything_is_paid_for(
+    tmp_path: Path, flags: tuple[str, ...], calls: int
+) -> None:
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    read_only = ["unshare", "-rm", "sh", "-c", script, str(tmp_path / "repository")]
+    with (
+        ScriptedEndpoint(SOLVE) as endpoint,
+        running(tmp_path, endpoint, "--sandbox", "none", *flags, before=read_only) as run,
+    ):
+        stdout, _ = run.process.communicate(timeout=60)
+    report = RunReport.model_validate(json.loads(stdout))
+    assert report.error is not None
+    assert "cannot be written" in report.error.message
+    assert report.outcome is (Ending.SANDBOX_ERROR if flags else Ending.PREFLIGHT_FAILED)
+    assert (report.patch is None) == (calls == 0)
+    assert len(endpoint.requests) == calls

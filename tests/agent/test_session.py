@@ -6,6 +6,9 @@ import hashlib
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
+from ostro.agent import checkpoints
 from ostro.agent.outcome import Ending
 from tests.driving import FIX, SOLVE, SUBMIT, bash, drive, git
 
@@ -65,6 +68,15 @@ def test_run_when_the_steps_are_used_up_then_the_patch_is_salvaged(tmp_path: Pat
     assert (run.report.outcome, run.report.exit_code) == (Ending.STEP_LIMIT, 3)
     assert run.report.branch is not None
     assert run.report.tests.verified
+
+
+def test_run_when_a_slow_checkpoint_is_under_way_at_the_end_then_the_whole_patch_and_the_true_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "PATIENCE_S", 0.001)
+    run = drive(tmp_path, [bash("sed -i 's/ + 1//' price.py")], steps=1)
+    assert (run.report.outcome, run.report.error) == (Ending.STEP_LIMIT, None)
+    assert run.report.files_changed == ("price.py",)
 
 
 def test_run_when_the_model_loops_then_one_nudge_and_loop_detected(tmp_path: Path) -> None:

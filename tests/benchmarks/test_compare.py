@@ -98,7 +98,7 @@ def test_compare_of_a_result_that_is_not_final_leaves_it_out_and_says_why(status
     told = compared(["resolved", "resolved"], ["resolved", status])
     assert told.pairs == 1
     assert [(one.instance_id, one.reason) for one in told.left_out] == [("i-001", reason)]
-    assert any("1 instances are left out" in warning for warning in told.warnings)
+    assert any("1 instance is left out" in warning for warning in told.warnings)
 
 
 def test_compare_of_runs_over_a_part_of_each_other_names_what_only_one_has() -> None:
@@ -122,6 +122,22 @@ def test_compare_of_several_samples_flips_where_the_share_differs() -> None:
     assert [(flip.instance_id, flip.first, flip.second) for flip in told.gained] == [("i-1", 0.25, 0.75)]
     assert [flip.instance_id for flip in told.lost] == ["i-2"]
     assert told.difference == pytest.approx(0.25 / 3)
+
+
+def test_compare_of_many_small_gains_and_one_large_loss_names_no_better_run() -> None:
+    def sampled(name: str, resolved: Sequence[int]) -> Run:
+        results = [
+            result(f"i-{index}", "resolved" if sample <= count else "unresolved", sample=sample)
+            for index, count in enumerate(resolved)
+            for sample in range(1, 11)
+        ]
+        ids = [f"i-{index}" for index in range(len(resolved))]
+        return Run(Path(name), manifest(name, ids, samples=10), tuple(results))
+
+    told = compare(sampled("a", [1] * 9 + [10]), sampled("b", [2] * 9 + [0]))
+    assert told.p_value < 0.05
+    assert told.difference < 0
+    assert told.verdict.startswith("No difference is shown: most instances change one way")
 
 
 def test_compare_of_costs_gives_totals_medians_and_the_median_change() -> None:
@@ -198,9 +214,18 @@ def test_ostro_compare_as_text_shows_rates_flips_and_what_is_left_out(tmp_path: 
         "i-2  resolved -> unresolved",
         "i-3  first: infra (the engine went away)",
         "model: devstral-small -> devstral-medium",
-        "Warning: 1 instances are left out",
+        "Warning: 1 instance is left out",
     ):
         assert told in done.output
+
+
+def test_ostro_compare_of_two_settings_names_the_one_that_differs(tmp_path: Path) -> None:
+    same = {f"a{number}": "x" * 20 for number in range(9)}
+    for name, steps in (("a", 10), ("b", 20)):
+        save(tmp_path / name, [result("i-1", "resolved")], config={**same, "steps": steps})
+    done = CliRunner().invoke(cli, ["compare", str(tmp_path / "a"), str(tmp_path / "b")])
+    assert "  config.steps: 10 -> 20\n" in done.output
+    assert "1 instance in both" in done.output
 
 
 def test_ostro_compare_as_json_is_the_comparison(tmp_path: Path) -> None:

@@ -72,3 +72,20 @@ def test_check_when_infrastructure_was_put_back_then_it_is_suspect() -> None:
     how, why = check(Seen(found.reading, "pytest", 0, found.testimony, restored=["conftest.py"]))
     assert how == "suspect"
     assert why == ("conftest.py decides how tests run; it was put back",)
+
+
+def test_check_when_a_test_fails_as_only_the_project_expects_then_it_is_inconsistent() -> None:
+    reading = read_log("XFAIL t.py::test_fix - known\nPASSED t.py::test_keep\n", "pytest", ["t.py::test_fix"], [])
+    assert reading.verdict == "resolved"
+    how, why = check(Seen(reading, "pytest", 0, None, failure_is_expected=False))
+    assert (how, why) == (
+        "inconsistent",
+        ("told as expected to fail, which no file of the tests says: t.py::test_fix",),
+    )
+    assert check(Seen(reading, "pytest", 0, None, failure_is_expected=True))[0] == "consistent"
+
+
+def test_check_when_files_of_the_tests_changed_while_they_ran_then_it_is_inconsistent() -> None:
+    found = seen(testimony=told(account()))
+    how, why = check(Seen(found.reading, "pytest", 0, found.testimony, rewritten=["t.py"]))
+    assert (how, why) == ("inconsistent", ("files of the tests were changed while they ran: t.py",))

@@ -42,7 +42,7 @@ NAME = "test_double (test_code.TestDouble.test_double)"
 
 def row(**changes: object) -> Instance:
     setup = {
-        "source": FilesSource(type="files", files={"code.py": CODE}),
+        "source": FilesSource.model_validate({"type": "files", "files": changes.pop("files", {"code.py": CODE})}),
         "test_cmd": "python3 -m unittest -v",
         "log_parser": "unittest",
     }
@@ -112,6 +112,67 @@ def test_grade_when_the_patch_reaches_outside_then_it_is_refused(
     report = grade(row(), environment, patch.encode(), tmp_path)
     assert report.verdict == "patch_failed"
     assert path in report.findings[0]
+
+
+HELPED = {
+    "code.py": CODE,
+    "tests/__init__.py": "",
+    "tests/checks.py": "def same(one, other):\n    assert one == other\n",
+}
+HELPED_TESTS = """\
+diff --git a/tests/test_code.py b/tests/test_code.py
+new file mode 100644
+--- /dev/null
++++ b/tests/test_code.py
+@@ -0,0 +1,8 @@
++import unittest
++from code import double
++from tests.checks import same
++
++
++class TestDouble(unittest.TestCase):
++    def test_double(self):
++        same(double(2), 4)
+"""
+LENIENT = """\
+diff --git a/tests/checks.py b/tests/checks.py
+--- a/tests/checks.py
++++ b/tests/checks.py
+@@ -1,2 +1,2 @@
+ def same(one, other):
+-    assert one == other
++    assert one
+"""
+
+
+@pytest.mark.parametrize(("fix", "expected"), [("", ("unresolved", "suspect")), (FIX, ("resolved", "suspect"))])
+def test_grade_when_a_helper_of_the_tests_is_changed_then_it_is_put_back_and_told(
+    instances_home: Path, tmp_path: Path, fix: str, expected: tuple[str, str]
+) -> None:
+    name = "test_double (tests.test_code.TestDouble.test_double)"
+    instance = row(instance_id="small__helped", test_patch=HELPED_TESTS, FAIL_TO_PASS=(name,), files=HELPED)
+    made = build_environment(instance, "local", instances_home)
+    report = grade(instance, made, (fix + LENIENT).encode(), tmp_path)
+    assert (report.verdict, report.consistency) == expected
+    assert report.restored == ("tests/checks.py",)
+
+
+def test_grade_when_a_removed_line_looks_like_a_name_outside_then_the_patch_is_taken(
+    environment: Environment, tmp_path: Path
+) -> None:
+    notes = "diff --git a/q.sql b/q.sql\nnew file mode 100644\n--- /dev/null\n+++ b/q.sql\n@@ -0,0 +1 @@\n+++ ../a\n"
+    report = grade(row(), environment, (FIX + notes).encode(), tmp_path)
+    assert (report.verdict, report.consistency, report.findings) == ("resolved", "consistent", ())
+
+
+def test_grade_when_patch_would_write_into_gits_folder_unseen_then_it_is_refused(
+    environment: Environment, tmp_path: Path
+) -> None:
+    hidden = "--- /dev/null\n+++ b/.git/info/attributes\n@@ -0,0 +1 @@\n+* text\n"
+    patch = "".join(f"  {line}" for line in hidden.splitlines(True))
+    report = grade(row(), environment, patch.encode(), tmp_path)
+    assert report.verdict == "patch_failed"
+    assert ".git/info/attributes" in report.findings[0]
 
 
 SCRIPT = f"""\

@@ -42,7 +42,8 @@ def test_read_when_the_shape_is_one_that_agents_write_then_it_is_understood(
         ("a.json", json.dumps({"o__r-2": ONE}), "holds the prediction of o__r-1"),
         ("a.json", "3", "neither a list nor an object"),
         ("a.json", json.dumps([ONE | {"instance_id": "z"}]), "none of its 1 ids is in the task set"),
-        ("a.jsonl", "", "none of its 0 ids"),
+        ("a.jsonl", "", "holds no prediction"),
+        ("a.jsonl", json.dumps(ONE | {"model_patch": "a\ud800"}), "character 2 is half of a pair"),
     ],
 )
 def test_read_when_the_file_cannot_be_used_then_one_line_says_where(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ostro.benchmarks.environment import build_environment
-from ostro.benchmarks.forgeries import FORGERIES, Forgery
+from ostro.benchmarks.forgeries import FORGERIES
+from ostro.benchmarks.forgery import Forgery
 from ostro.benchmarks.grading import grade
 from ostro.benchmarks.instance import Instance
 from ostro.benchmarks.instance_files import SUITE, read_instances

@@ -18,6 +18,7 @@ from ostro.agent.outcome import Tokens
 from ostro.benchmarks.junit import junit
 from ostro.benchmarks.report import facts, headline, markdown, predictions, results_json, write_report
 from ostro.benchmarks.results import InstanceResult, Status
+from ostro.benchmarks.score import score_of
 from ostro.benchmarks.store import PATCH, Run, instance_folder, read_run, write_text
 from ostro.benchmarks.summary import summarise
 from ostro.cli.main import cli
@@ -132,6 +133,7 @@ def test_summary_of_costs_counts_everything_that_was_spent_for_what_was_resolved
     )
     told = summarise(run.manifest, run.results)
     assert told.cost_per_resolved_usd == 3.5
+    assert score_of(run, told)["cost_usd"] == 3.5
     assert (told.cost_usd.total, told.cost_usd.count) == (3.0, 2)
     assert (told.tokens.total, told.tokens_input, told.tokens_cached, told.tokens_output) == (100, 90, 30, 10)
 

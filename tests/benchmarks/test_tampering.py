@@ -2,7 +2,15 @@
 
 import pytest
 
-from ostro.benchmarks.tampering import changes_test_settings, is_infrastructure, paths_of, restorable, suspicions
+from ostro.benchmarks.tampering import (
+    added_lines,
+    changes_test_settings,
+    helps_tests,
+    is_infrastructure,
+    paths_of,
+    restorable,
+    suspicions,
+)
 
 PYTEST = "python -m pytest -rA tests"
 
@@ -68,6 +76,47 @@ def test_paths_when_files_are_renamed_linked_or_binary_then_all_are_named() -> N
         'diff --git "a/caf\\303\\251.py" "b/caf\\303\\251.py"\n--- a/plain.py\t2020-01-01\n+++ /dev/null\n'
     )
     assert {"old name.py", "new.py", "x.bin", "plain.py"} <= set(paths_of(patch))
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        ('--- /dev/null\n+++ "b/\\143onf\\"test.py"\n', ('conf"test.py',)),
+        ("diff --git x/setup.cfg y/setup.cfg\n--- x/setup.cfg\n+++ y/setup.cfg\n", ("setup.cfg",)),
+        ("diff --git a/a b.bin b/a b.bin\nGIT binary patch\n", ("a b.bin",)),
+        ("rename from src/a.py\nrename to src/b.py\n", ("src/a.py", "src/b.py")),
+        ("--- a/q.sql\n+++ b/q.sql\n@@ -1,2 +1 @@\n--- see ../notes\n-x\n++++ /etc/passwd\n", ("q.sql",)),
+        ("--- a/a\n+++ b/a\n@@ -1 +1 @@\n-x\n\\ No newline at end of file\n+y\n--- a/b\n+++ b/b\n", ("a", "b")),
+        ("--- a/a\r\n+++ b/a\r\n@@ -1,2 +1,2 @@\r\n-x\r\n+y\r\n\r\n--- a/b\r\n", ("a", "b")),
+        ("--- a/a\n+++ b/a\n@@ -0,0 +1,9 @@\n+x\ndiff --git a/b b/b\n", ("a", "b")),
+    ],
+    ids=["octal", "prefix", "blank", "rename", "hunk", "no-newline", "crlf", "cut-off"],
+)
+def test_paths_when_a_name_is_written_some_way_then_it_is_what_git_reads(patch: str, expected: tuple[str, ...]) -> None:
+    assert paths_of(patch) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "tests", "expected"),
+    [
+        ("tests/helpers.py", ["tests/unit/test_a.py"], True),
+        ("pkg/tests/data/a.json", ["pkg/tests/test_a.py"], True),
+        ("tests/test_other.py", ["tests/test_a.py"], False),
+        ("django/test/client.py", ["tests/forms/tests.py"], False),
+        ("pkg/helpers.py", ["pkg/test_a.py"], False),
+        ("tests/helpers.py", [], False),
+    ],
+)
+def test_helpers_when_they_lie_beside_the_tests_of_the_row_then_they_belong_to_them(
+    path: str, tests: list[str], expected: bool
+) -> None:
+    assert helps_tests(path, tests) is expected
+
+
+def test_added_lines_when_a_file_changed_then_only_new_lines_are_searched() -> None:
+    text = added_lines("a.py", "import os\nx = 1\n", "import os\nos._exit(0)\nx = 1\n")
+    assert text == "+++ b/a.py\n+os._exit(0)\n"
+    assert suspicions(text) == ("a.py: ends the process without clean-up: os._exit(0)",)
 
 
 def test_restorable_when_a_path_leads_outside_then_it_is_left_out() -> None:

@@ -78,6 +78,19 @@ def test_init_task_when_no_test_shows_the_fix_then_it_says_so(
     assert "no test fails on the base and passes with the fix" in capsys.readouterr().err
 
 
+def test_init_task_when_the_repository_has_settings_and_another_work_tree_then_it_is_read_all_the_same(
+    repository: Path, tmp_path: Path
+) -> None:
+    git(repository, "config", "user.email", "somebody@example.org")
+    git(repository, "config", "diff.external", "false")
+    git(repository, "worktree", "add", "-q", str(tmp_path / "other"))
+    for place in (repository, tmp_path / "other"):
+        commits = find_commits(place, "HEAD~1", "HEAD")
+        fix, tests = split_change(commits)
+        assert ("number.py" in fix, "test_number.py" in tests) == (True, True)
+        assert isinstance(base_source(commits), FilesSource)
+
+
 @pytest.mark.parametrize("keep", ["number.py", "tests/test_number.py"])
 def test_split_when_one_half_is_missing_then_it_is_refused(repository: Path, keep: str) -> None:
     git(repository, "checkout", "-q", "-b", "half", "HEAD~1")

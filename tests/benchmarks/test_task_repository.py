@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ostro.benchmarks.instance import Instance, InstanceError
@@ -36,7 +36,20 @@ rows = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+STRANGE = {
+    "instance_id": "a",
+    "repo": "\u2028a",
+    "problem_statement": "x",
+    "FAIL_TO_PASS": ["t"],
+    "environment_setup": {
+        "source": {"type": "files", "files": {"a\x85b": "one\ntwo\u2029three\x85\n"}},
+        "test_cmd": "\x85",
+    },
+}
+
+
 @given(made=rows)
+@example(made=STRANGE)
 @settings(max_examples=60, deadline=None)
 def test_write_when_read_again_then_it_is_the_same_row(
     made: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -35,7 +35,7 @@ def test_grade_when_one_of_two_is_right_then_rate_table_and_folder_say_so(
     predictions.write_text(
         json.dumps({
             "smallbugs__leap": {"model_name_or_path": "m", "model_patch": leap().patch},
-            "smallbugs__query": {"model_name_or_path": "m", "model_patch": None},
+            "smallbugs__query": {"model_name_or_path": "n", "model_patch": None},
             "other__task-1": {"model_name_or_path": "m", "model_patch": "x"},
         })
     )  # fmt: skip
@@ -56,6 +56,7 @@ def test_grade_when_one_of_two_is_right_then_rate_table_and_folder_say_so(
     assert "1 prediction has no patch" in told.err
     results = json.loads((out / "results.json").read_text())
     assert results["resolved_ids"] == ["smallbugs__leap"]
+    assert results["manifest"]["model"] == "m, n"
     assert (out / "instances" / "smallbugs__leap" / "test.log").is_file()
 
 
@@ -86,6 +87,21 @@ def test_grade_when_repeated_then_only_what_is_not_graded_yet_or_has_another_pat
     assert third.err.startswith("smallbugs__slug: patch_failed")
     assert "smallbugs__leap" not in third.err
     assert json.loads(third.out)["endings"] == {"patch_failed": 1, "resolved": 1}
+
+    write_predictions(predictions, slug="")
+    assert ostro("grade", *flags) == 0
+    capsys.readouterr()
+    left = [json.loads(line)["model_patch"] for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert left == ["", ""], "an earlier call's patch is nobody's now"
+    assert not (out / "instances" / "smallbugs__leap" / "test.log").exists()
+
+    write_predictions(predictions, leap=leap().patch)
+    assert ostro("grade", *flags) == 0
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "1 task has no prediction.",
+        "smallbugs__leap: resolved",
+        "smallbugs__slug: empty_patch",
+    ]
 
 
 def test_grade_when_the_folder_holds_something_else_then_it_is_refused_and_left_alone(

@@ -57,6 +57,13 @@ def test_replay_when_it_drifts_shows_the_diff_without_control_characters_and_end
     assert "\x1b" not in done.stdout
 
 
+def test_replay_of_several_attempts_names_the_log_that_each_is_of(kept: Path) -> None:
+    shutil.copytree(kept, kept / "attempt-2", ignore=shutil.ignore_patterns("base.git"))
+    first, second = call("last").stdout.split("\n\n")
+    assert first.startswith(f"{kept}/trajectory.jsonl\nno drift")
+    assert second.startswith(f"{kept}/attempt-2/trajectory.jsonl\nno drift")
+
+
 def test_replay_with_json_prints_one_object_with_a_report_for_each_attempt(kept: Path) -> None:
     shutil.copytree(kept, kept / "attempt-2", ignore=shutil.ignore_patterns("base.git"))
     spoil(kept / "attempt-2" / "trajectory.jsonl")

@@ -187,6 +187,14 @@ def test_view_in_full_shows_every_line_escaped(home: Path) -> None:
     assert "+new" not in text
 
 
+def test_view_of_a_step_that_the_run_does_not_have_says_which_is_the_last(home: Path) -> None:
+    write_run(home, "r1")
+    for flags in ([], ["--output", "json"]):
+        with pytest.raises(UsageError, match="r1 has no step 99") as caught:
+            call("view", "r1", "--step", "99", *flags)
+        assert caught.value.mend == "Its last step is 1."
+
+
 def test_view_with_json_prints_the_events(home: Path) -> None:
     write_run(home, "r1")
     found = json.loads(call("view", "--output", "json").stdout)

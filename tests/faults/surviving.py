@@ -178,7 +178,7 @@ def left_behind(home: Path) -> list[str]:
 
 
 def left_in_engine(home: Path) -> list[str]:
-    """Return the containers and volumes of sandboxes below OSTRO_HOME whose process is dead; other tests have others."""
+    """Return the containers and volumes of sandboxes below OSTRO_HOME whose process is dead."""
     from ostro.sandbox import owner
     from ostro.sandbox.docker_engine import Engine
     from ostro.sandbox.reaper import FOLDER_LABEL

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
+
 import pytest
 
 from ostro.sandbox.attached import AttachedSandbox
 from ostro.sandbox.protocol import SandboxError
+from tests.worlds import LIMITS, Open, missing
 
 ODD_NAMES = [
     "new plain.txt",
@@ -39,6 +43,21 @@ def test_write_when_the_file_exists_keeps_its_mode_and_links(sandbox: AttachedSa
     sandbox.write("new-soft", b"fresh\n")
     done = sandbox.run("cat new-run new-hard; ls -l new-run | cut -c1-10; [ -L new-soft ] && echo link")
     assert done.output.text() == "fresh\nfresh\n-rwxr-x--x\nlink\n"
+
+
+@pytest.mark.parametrize("shell", ["bubblewrap", "dash", "busybox"])
+def test_write_when_the_disk_is_full_leaves_what_was_there(open_kind: Open, shell: str) -> None:
+    if reason := missing(shell):
+        pytest.skip(reason)
+    with open_kind(shell, limits=replace(LIMITS, tmp_bytes=1024**2)) as box:
+        box.write("/tmp/known", b"what was there\n")  # inside
+        box.run("head -c 900000 /dev/zero >/tmp/fill")
+        for name in ("known", "fresh"):
+            with pytest.raises(OSError, match="No space left") as caught:
+                box.write(f"/tmp/{name}", b"x" * 300_000)
+            assert caught.value.errno == errno.ENOSPC
+        assert box.read("/tmp/known") == b"what was there\n"  # inside
+        assert box.run("ls /tmp/fresh").exit_code != 0
 
 
 def test_write_when_the_session_is_elsewhere_starts_at_the_workspace(sandbox: AttachedSandbox) -> None:

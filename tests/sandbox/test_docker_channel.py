@@ -1,7 +1,9 @@
 """The attached streams: frames taken apart however they arrive, and a socket that neither side can block."""
 
 import socket
+import sys
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -100,3 +102,28 @@ def test_send_when_the_peer_is_gone_raises_transport() -> None:
     channel.close()
     with pytest.raises(SandboxError):
         channel.send(b"x")
+
+
+def test_receive_when_another_thread_closes_the_channel_then_the_end_and_never_an_error() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # the close comes between any two steps of the reader
+    ended: list[bytes] = []
+
+    def read_all(channel: AttachedChannel) -> None:
+        while (piece := channel.receive(0.0005)) is None:
+            pass
+        ended.append(piece)
+
+    try:
+        for number in range(3000):
+            ours, theirs = socket.socketpair()
+            channel = AttachedChannel(ours)
+            reader = threading.Thread(target=read_all, args=(channel,))
+            reader.start()
+            time.sleep(0.0003 * (number % 3))
+            channel.close()
+            reader.join(10)
+            theirs.close()
+    finally:
+        sys.setswitchinterval(interval)
+    assert ended == [b""] * 3000

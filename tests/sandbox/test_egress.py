@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostro.sandbox import egress
 from ostro.sandbox.egress import EgressProxy
 from ostro.sandbox.egress_exchange import EgressLimits, EgressRecord
 from ostro.sandbox.egress_log import EgressLog, read_egress_log
@@ -276,6 +277,29 @@ def test_log_when_requests_end_then_each_is_a_line_that_can_be_read_back(tmp_pat
     first, second = read_egress_log(tmp_path / "egress.jsonl")
     assert (first.host, first.verdict) == ("[redacted].evil.example", "refused")
     assert second == kept[1]
+
+
+def test_close_when_who_is_told_of_requests_hangs_then_it_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "_ANSWER_S", 0.2)
+    told, released = threading.Event(), threading.Event()
+
+    def hang(_: EgressRecord) -> None:
+        told.set()
+        released.wait(60)
+
+    with socket.socket(socket.AF_UNIX) as client:
+        proxy = EgressProxy(EgressRules(), unix_socket=tmp_path / "s", on_request=hang)
+        client.connect(str(proxy.unix_socket))
+        client.sendall(b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n")
+        try:
+            assert told.wait(10)
+            proxy.close()
+            proxy.close()
+        finally:
+            released.set()
+        assert read_all(client).startswith(b"HTTP/1.1 403 ")
 
 
 def test_proxy_when_the_socket_cannot_be_made_then_oserror_and_no_thread_left(tmp_path: Path) -> None:

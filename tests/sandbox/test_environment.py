@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import http.server
 import threading
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from ostro.sandbox.host_git import Base
 from ostro.sandbox.local import open_local
 from ostro.sandbox.protocol import Sandbox, SandboxError, SandboxSpec
 from ostro.sandbox.registries import HostRegistries, host_registries
+from ostro.sandbox.setup_phase import make_venv
 from tests.driving import make_base
 
 BACKENDS = [pytest.param("local"), pytest.param("docker", marks=pytest.mark.docker)]
@@ -375,13 +377,48 @@ def test_store_when_a_crash_left_something_half_made_then_removed_but_not_what_i
 
 def test_store_when_a_record_is_torn_then_the_environment_is_made_again(tmp_path: Path) -> None:
     store = EnvironmentStore(tmp_path)
-    with store.locked("k") as waited:
-        assert not waited
+    with store.locked("k"):
         store.keep(store.staging("k"), EnvironmentRecord(key="k", kind="local"))
         assert store.find("k") is not None
         (store.folder("k") / "record.json").write_text('{"key": "k"')
         assert store.find("k") is None
     assert list_environments(tmp_path) == ()
+
+
+def test_store_when_another_prepares_the_environment_then_the_wait_is_told_while_it_lasts(tmp_path: Path) -> None:
+    store, told = EnvironmentStore(tmp_path), threading.Event()
+    waiter = threading.Thread(target=lock_and_leave, args=(store, told.set))
+    with store.locked("k"):
+        waiter.start()
+        assert told.wait(30)
+    waiter.join(30)
+    assert not waiter.is_alive()
+
+
+def test_store_when_an_environment_is_deleted_then_who_waited_for_its_lock_keeps_others_out(tmp_path: Path) -> None:
+    store, told = EnvironmentStore(tmp_path), threading.Event()
+    with store.locked("k"):
+        store.keep(store.staging("k"), EnvironmentRecord(key="k", kind="local"))
+    latecomer = threading.Thread(target=lock_and_leave, args=(store, told.set))
+    with (store.root / "k.lock").open() as waiting:
+        delete_environment(tmp_path, "k")
+        fcntl.flock(waiting, fcntl.LOCK_EX)
+        latecomer.start()
+        assert told.wait(30)
+    latecomer.join(30)
+    assert not latecomer.is_alive()
+
+
+def lock_and_leave(store: EnvironmentStore, waiting: Callable[[], None]) -> None:
+    with store.locked("k", waiting=waiting):
+        pass
+
+
+def test_venv_when_it_cannot_be_made_then_the_last_line_of_what_was_said(tmp_path: Path) -> None:
+    base = make_base(tmp_path, {"python": "#!/bin/sh\nseq 200\necho No space left on device\nexit 1\n"})
+    with fresh("local", Environment(), base, tmp_path / "sandbox") as sandbox, pytest.raises(SandboxError) as caught:
+        make_venv(sandbox, f"sh {sandbox.workdir}/python")
+    assert str(caught.value).endswith("/python: No space left on device")
 
 
 def test_store_when_deleting_what_is_not_there_then_a_usage_error(tmp_path: Path) -> None:
