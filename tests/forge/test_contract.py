@@ -224,6 +224,15 @@ def test_forge_when_two_jobs_comment_in_the_same_moment_then_one_comment_stays(s
     assert seat.repository.comments == []
 
 
+def test_github_when_a_writer_keeps_their_membership_private_then_their_comment_is_read(tmp_path: Path) -> None:
+    with seated("github", tmp_path) as seat:
+        seat.repository.private_members |= {"mallory", "bob"}
+        seat.comment("I can write", "bob")
+        seat.comment("I contributed once", "mallory")
+        found = seat.forge.get_issue(seat.forge.issue_ref(1))
+        assert [(entry.author, entry.body) for entry in found.comments] == [("bob", "I can write")]
+
+
 def test_github_when_a_member_who_cannot_write_copies_our_marker_then_it_is_not_ours(tmp_path: Path) -> None:
     with seated("github", tmp_path) as seat:
         seat.repository.members |= {"mallory", "bob"}
