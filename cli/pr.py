@@ -241,7 +241,7 @@ def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
         evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
     with told_on(job, forge, evidence.issue if asked is None else asked):
-        publication = publish(job, forge, evidence, patch, policy, asked=asked)
+        publication = publish(job, forge, evidence, patch, policy)
     files = write_reports(out, evidence, publication.findings) if evidence.kind == "run" else {}
     _show(job, evidence, publication, files, output)
     return 0

@@ -7,9 +7,8 @@ raises `ForgeError` of the kind `lost`, and who creates something looks first wh
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
@@ -48,6 +47,9 @@ ARCHIVED = "Nothing can be written to an archived repository: unarchive it."
 
 Shape = TypeVar("Shape", bound=BaseModel)
 _LIST = TypeAdapter(list[object])
+_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
+_UNSAID = frozenset({"documentation_url", "url", "resource", "status", "value"})
+"""Names in an answer that refuses, under which nothing tells why."""
 
 
 class Api:
@@ -215,9 +217,21 @@ def _asked_wait(answer: Fetched) -> float:
 
 
 def _said(answer: Fetched) -> str:
-    """Return the forge's own words on why it refuses: the message, and the first of its errors."""
-    text = answer.body[: 64 * 1024].decode("utf-8", "replace")
-    said = re.findall(r'"(?:message|code|field|error|error_description)"\s*:\s*"((?:[^"\\]|\\.)*)"', text)
-    return (
-        f"status {answer.status}: {'; '.join(dict.fromkeys(said))}"[:SHOWN_CHARS] if said else f"status {answer.status}"
-    )
+    """Return the forge's own words on why it refuses."""
+    try:
+        told = tuple(dict.fromkeys(_texts(_JSON.validate_json(answer.body))))
+    except ValidationError:
+        told = ()
+    return ": ".join([f"status {answer.status}", *(["; ".join(told)] if told else [])])[:SHOWN_CHARS]
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    """Yield the texts of an answer that refuses; GitLab's message may be a list, or lists under names."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _texts(entry)
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _texts(entry) if name not in _UNSAID else ()

@@ -207,12 +207,17 @@ def _no_more_rounds(forge: Forge, order: Order, pull: Pull, issue: int, rounds: 
 
 
 def _refusal(forge: Forge, actor: str) -> str:
-    """Say why somebody may not start a run; "" for somebody who may."""
+    """Say why somebody may not start a run; "" for somebody who may.
+
+    Raises:
+        ForgeError: the forge does not answer, or nothing is to be seen with this token.
+    """
     if not actor:
         return "nobody is known who asked for it"
     if is_bot(actor):
         return f"{actor} is a bot; bots start nothing"
     if not forge.may_write(actor):
+        forge.default_branch()  # a token that does not see the repository sees nobody who may write to it, either
         return f"{actor} has no write permission in {forge.repository}"
     return ""
 

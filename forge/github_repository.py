@@ -34,6 +34,9 @@ MAX_PAGES = 50
 """GitHub's issues end at 2,500 comments, GitLab's at 5,000; of events, what lies behind is not looked at."""
 
 WRITING = frozenset({"owner", "admin", "maintain", "write"})
+MAY_BE_WRITERS = TRUSTED_ASSOCIATIONS | {"CONTRIBUTOR"}
+"""A member of the organisation who keeps that private is called a contributor."""
+
 FAILED = frozenset({"failure", "timed_out", "startup_failure"})
 SUMMARY_CHARS = 2000
 ALLOW_PULLS = "Allow it under Settings, Actions, General (docs/ci.md, step 3); the branch is pushed already."
@@ -192,10 +195,8 @@ class GitHubRepository:
     def noted(self, found: WireComment) -> Note:
         """Return a comment; a member of the organisation may well be nobody who can write here, so that is asked."""
         author, body = found.user or WireUser(), found.body or ""
-        outsider = found.author_association not in TRUSTED_ASSOCIATIONS
-        trusted = read_marker(body) is not None and (
-            author.type == "Bot" or (not outsider and self.may_write(author.login))
-        )
+        outsider = found.author_association not in MAY_BE_WRITERS
+        trusted = read_marker(body) is not None and (author.type == "Bot" or self.may_write(author.login))
         return Note(found.id, author.login, trusted, body, found.html_url, outsider)
 
     def delete_note(self, number: int, note: int) -> None:  # noqa: ARG002  # other forges need it

@@ -22,6 +22,7 @@ class WireUser(Wire):
     """A person or a bot."""
 
     login: str = ""
+    id: int = 0
     type: str = "User"
 
 

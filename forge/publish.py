@@ -15,7 +15,7 @@ from ostro.agent.errors import ForgeError, UsageError
 from ostro.agent.outcome import Ending, ErrorReport
 from ostro.agent.record.redact import Redactor
 from ostro.forge.body import body_of, commit_message, title_of
-from ostro.forge.decide import closed_to_us, gone
+from ostro.forge.decide import asked_for, closed_to_us, gone
 from ostro.forge.event import issue_of_branch
 from ostro.forge.evidence import Evidence
 from ostro.forge.job import Job
@@ -72,25 +72,15 @@ def forge_policy(levels: Mapping[RuleName, Level], redact: Redactor) -> PatchPol
     return PatchPolicy(levels={**strict, "secret": "refused", **levels}, known_secret=redact.finds)
 
 
-def publish(
-    job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: PatchPolicy, *, asked: int | None = None
-) -> Publication:
+def publish(job: Job, forge: Forge, evidence: Evidence, patch: bytes, policy: PatchPolicy) -> Publication:
     """Publish what a run left.
-
-    Args:
-        job: that publishes.
-        forge: with a token that may write.
-        evidence: validated, not believed.
-        patch: of the evidence.
-        policy: for the patch.
-        asked: the issue that the job is about; None where that was left to the run.
 
     Raises:
         UsageError: the evidence is for another repository or branch.
         ForgeError: the forge refuses or does not answer.
         SandboxError: git fails.
     """
-    _belongs_here(job, evidence, asked)
+    _belongs_here(job, evidence, asked_for(job, forge))
     if not evidence.run_url.startswith(f"{job.server_url.rstrip('/')}/"):
         evidence = evidence.model_copy(update={"run_url": ""})
     state = _state_of(forge, evidence.issue)

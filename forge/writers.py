@@ -5,11 +5,12 @@ github_repository.py, gitlab.py, gitea.py -> issue_of_writers.
 
 from __future__ import annotations
 
-from itertools import islice
-
 from ostro.agent.errors import ForgeError, IssueError
 from ostro.forge.marker import read_marker
 from ostro.forge.protocol import Comment, Forge, Issue, IssueLimits, IssueRef
+
+MOST_ASKED = 50
+"""Of so many people it is asked whether they can write; each costs a request or two."""
 
 
 def issue_of_writers(forge: Forge, ref: IssueRef, *, title: str, body: str | None, author: str, url: str) -> Issue:
@@ -44,17 +45,28 @@ def _comments_of_writers(forge: Forge, number: int) -> tuple[tuple[Comment, ...]
         ForgeError: the forge does not answer.
     """
     limit = IssueLimits().comments
+    found: list[Comment] = []
+    asked: set[str] = set()
+    passed_over = False
     try:
-        newest = reversed(forge.notes(number))
-        wanted = (
-            note
-            for note in newest
-            if not note.outsider and read_marker(note.body) is None and forge.may_write(note.author)
-        )
-        found = [Comment(note.author, "WRITER", note.body) for note in islice(wanted, limit + 1)]
+        for note in reversed(forge.notes(number)):
+            if note.outsider or read_marker(note.body) is not None:
+                continue
+            if note.author not in asked and len(asked) == MOST_ASKED:
+                passed_over = True
+                continue
+            asked.add(note.author)
+            if forge.may_write(note.author):
+                found.append(Comment(note.author, "WRITER", note.body))
+            if len(found) > limit:
+                break
     except ForgeError as error:
         if error.forge_kind not in ("auth", "forbidden"):
             raise
         return (), (f"The comments of the issue were not read: {error}.",)
-    told = (f"Only the newest {limit} comments of people who can write are shown.",) if len(found) > limit else ()
-    return tuple(reversed(found[:limit])), told
+    told: list[str] = []
+    if len(found) > limit:
+        told.append(f"Only the newest {limit} comments of people who can write are shown.")
+    elif passed_over:
+        told.append(f"Only the comments of the {MOST_ASKED} people who commented last were looked at.")
+    return tuple(reversed(found[:limit])), tuple(told)

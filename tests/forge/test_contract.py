@@ -127,6 +127,21 @@ def test_forge_when_there_are_hundreds_of_comments_then_the_newest_of_writers_co
     assert found.warnings == ("Only the newest 20 comments of people who can write are shown.",)
 
 
+@pytest.mark.parametrize("kind", ["gitlab", "gitea"])
+def test_forge_when_hundreds_of_strangers_comment_then_few_of_them_are_asked_for(
+    kind: ForgeKind, tmp_path: Path
+) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.comment("long ago", "bob")
+        for number in range(200):
+            seat.comment("+1", f"stranger{number}")
+        seat.comment("I can write", "alice")
+        found = seat.forge.get_issue(seat.forge.issue_ref(1))
+        assert [entry.author for entry in found.comments] == ["alice"]
+        assert found.warnings == ("Only the comments of the 50 people who commented last were looked at.",)
+        assert len(seat.fake.requests) < 120
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fault", ["rate", "502"])
 def test_forge_when_it_hesitates_while_an_issue_is_read_then_it_is_read_all_the_same(
@@ -207,6 +222,15 @@ def test_forge_when_two_jobs_comment_in_the_same_moment_then_one_comment_stays(s
     seat.forge.delete_note(1, note.id)
     seat.forge.delete_note(1, note.id)
     assert seat.repository.comments == []
+
+
+def test_github_when_a_writer_keeps_their_membership_private_then_their_comment_is_read(tmp_path: Path) -> None:
+    with seated("github", tmp_path) as seat:
+        seat.repository.private_members |= {"mallory", "bob"}
+        seat.comment("I can write", "bob")
+        seat.comment("I contributed once", "mallory")
+        found = seat.forge.get_issue(seat.forge.issue_ref(1))
+        assert [(entry.author, entry.body) for entry in found.comments] == [("bob", "I can write")]
 
 
 def test_github_when_a_member_who_cannot_write_copies_our_marker_then_it_is_not_ours(tmp_path: Path) -> None:
@@ -308,6 +332,15 @@ def test_publish_on_every_forge_when_answers_fail_then_one_of_each_stands_there(
         assert f"Draft {seat.forge.pull_sign}" in comment.body
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_forge_when_there_is_a_pull_request_already_then_its_refusal_says_so(kind: ForgeKind, tmp_path: Path) -> None:
+    with seated(kind, tmp_path) as seat:
+        seat.push("ostro/issue-1")
+        seat.forge.create_pull(branch="ostro/issue-1", base="main", title="one", body="")
+        with pytest.raises(ForgeError, match=r"(pull|merge) request already exists"):
+            seat.forge.create_pull(branch="ostro/issue-1", base="main", title="two", body="")
+
+
 def test_gitlab_when_the_token_is_another_ones_by_now_then_a_comment_of_it_serves_from_then_on(tmp_path: Path) -> None:
     with seated("gitlab", tmp_path) as seat:
         seat.publish()
@@ -350,6 +383,14 @@ def test_forgejo_when_its_own_jobs_commented_then_the_comment_is_ours(tmp_path: 
         seat.comment(MARKER, "forgejo-actions")
         assert own_notes(seat.forge.notes(1), 1)
         assert seat.forge.may_write("forgejo-actions") is False
+
+
+def test_gitea_when_a_person_takes_the_name_of_the_jobs_of_forgejo_then_their_comment_is_not_ours(
+    tmp_path: Path,
+) -> None:
+    with seated("gitea", tmp_path) as seat:
+        seat.comment(MARKER, "forgejo-actions")
+        assert own_notes(seat.forge.notes(1), 1) == ()
 
 
 WEB = {"github": "/acme/widget/issues/1", "gitlab": "/acme/widget/-/issues/1", "gitea": "/acme/widget/issues/1"}

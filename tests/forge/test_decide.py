@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostro.agent.errors import UsageError
+from ostro.agent.errors import ForgeError, UsageError
 from ostro.forge.decide import Assignment, decide
 from ostro.forge.event import EVENTS, Skip, issue_of_branch, parse_command, read_event
 from ostro.forge.gathered import first_evidence
 from ostro.forge.job import read_job
 from ostro.forge.marker import Marker, read_marker
 from tests.forge.conftest import Scene, added
+from tests.forge.fake import Fault
 
 ALICE = {"login": "alice", "id": 7, "type": "User"}
 HERE = {"full_name": "acme/widget"}
@@ -78,6 +79,13 @@ def test_label_when_somebody_else_puts_it_on_then_it_is_skipped(
 ) -> None:
     scene.forge.world.add_user("stranger")
     assert said in reason(label(scene, sender=sender))
+
+
+def test_label_when_the_token_does_not_see_the_repository_then_nobodys_permission_is_blamed(scene: Scene) -> None:
+    scene.forge.faults.append(Fault("GET", "/repos/", "missing", times=10))
+    with pytest.raises(ForgeError, match="status 404") as refused:
+        label(scene)
+    assert "the token may see the repository" in refused.value.mend
 
 
 def test_order_when_a_name_is_none_that_the_evidence_can_hold_then_that_is_said_before_the_run(scene: Scene) -> None:

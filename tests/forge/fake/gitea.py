@@ -187,10 +187,11 @@ def _label(view: View, name: str) -> Json:
 
 
 def _comment(view: View, entry: Comment) -> Json:
+    user = view.world.users[entry.author]
     return {
         "id": entry.id,
         "body": entry.body,
-        "user": {"login": entry.author},
+        "user": {"login": entry.author, "id": -2 if user.type == "Bot" else user.id},
         "html_url": f"{view.base_url}/{view.repository.full_name}/issues/{entry.issue}#issuecomment-{entry.id}",
         "created_at": entry.written,
     }

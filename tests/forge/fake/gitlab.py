@@ -144,7 +144,10 @@ def create_merge(view: View) -> tuple[int, Any]:
             raise Refused(400, f"{name} does not exist")
     for pull in repository.pulls.values():
         if pull.head == head and repository.issues[pull.number].state == "open":
-            raise Refused(409, f"Another open merge request already exists for this source branch: !{_iid(view, pull)}")
+            said = f"Another open merge request already exists for this source branch: !{_iid(view, pull)}"
+            refusal = Refused(409, said)
+            refusal.value = {"message": [said]}
+            raise refusal
     about = view.world.add_issue(repository, body["title"], body.get("description", ""), author=view.login)
     draft = body["title"].startswith("Draft:")
     repository.pulls[about.number] = Pull(about.number, head, base, draft, repository.full_name)

@@ -30,10 +30,10 @@ from tests.forge.fake.world import Token, World
 DIALECTS = {"/api/v3": github.answer, "/api/v4": gitlab.answer, "/api/v1": gitea.answer}
 """Root of the API -> who answers: GitHub Enterprise, GitLab, Gitea; all of the same world."""
 
-FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut", "none", "page", "archived"]
+FaultKind = Literal["rate", "secondary", "502", "422", "lost", "cut", "none", "page", "archived", "missing"]
 """`rate`, `secondary`: 403 of the two limits; `page`: 404 of a proxy in between, as HTML; `archived`: 403 of such a
-repository; `lost`: done, but no answer comes; `cut`: not done, and no answer;
-`none`: done and answered, for a strike alone."""
+repository; `missing`: 404, also for what the token may not see; `lost`: done, but no answer comes; `cut`: not done, and
+no answer; `none`: done and answered, for a strike alone."""
 
 
 @dataclass
@@ -162,6 +162,7 @@ ANSWERS: dict[FaultKind, Answer] = {
     ),
     "502": Answer(502, {"message": "Server Error"}),
     "422": Answer(422, {"message": "Validation Failed", "errors": [{"resource": "X", "code": "invalid"}]}),
+    "missing": Answer(404, {"message": "Not Found"}),
     "archived": Answer(403, {"message": "Repository was archived so is read-only."}),
 }
 

@@ -104,6 +104,7 @@ class Repository:
 
     Attributes:
         members: of the organisation, whatever they may do here.
+        private_members: likewise, of whom that is not told.
         actions_may_open_pulls: the box "Allow GitHub Actions to create and approve pull requests".
     """
 
@@ -122,6 +123,7 @@ class Repository:
     actions_may_open_pulls: bool = True
     default_branch: str = "main"
     members: set[str] = field(default_factory=set[str])
+    private_members: set[str] = field(default_factory=set[str])
 
     @property
     def full_name(self) -> str:
@@ -131,6 +133,8 @@ class Repository:
         return self.permissions.get(login, "none" if self.private else "read")
 
     def association_of(self, login: str) -> str:
+        if login in self.private_members:
+            return "CONTRIBUTOR"
         other = "MEMBER" if login in self.members else "NONE"
         return {"admin": "OWNER", "write": "COLLABORATOR"}.get(self.permission_of(login), other)
 
