@@ -21,7 +21,7 @@ from typing import Self
 
 from ostro.sandbox.egress_exchange import HEAD_BYTES, EgressLimits, EgressRecord, Exchange
 from ostro.sandbox.egress_rules import EgressRules
-from ostro.sandbox.namespace import listen_inside, process_of
+from ostro.sandbox.namespace import listen_inside, network_of
 from ostro.sandbox.protocol import Sandbox
 
 _KEPT_RECORDS = 10_000
@@ -91,7 +91,8 @@ class EgressProxy:
         Raises:
             SandboxError: `unavailable`: it runs elsewhere, or its network namespace is not ours to enter.
         """
-        self.serve(listen_inside(process_of(sandbox)))
+        with network_of(sandbox) as network:
+            self.serve(listen_inside(network))
 
     def close(self) -> None:
         """Cut every connection and end the thread; safe to call twice. A thread that does not answer is left behind."""

@@ -1,8 +1,9 @@
-"""A program, not a module: join the network namespace of a process and send back a socket that listens there.
+"""A program, not a module: join a network namespace and send back a socket that listens there.
 
-    python -I -S namespace_listener.py PID DESCRIPTOR PORT
+    python -I -S namespace_listener.py NETWORK DESCRIPTOR PORT
 
-Started by sandbox/namespace.py with the descriptor of a socket pair, over which the listener goes back.
+Started by sandbox/namespace.py with the descriptors of the namespace and of a socket pair, over which the listener
+goes back.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ IFF_UP = 0x1
 BACKLOG = 64
 
 
-def join_network(pid: int) -> None:
-    """Enter the network namespace of `pid`, through the user namespace that owns it where that is not ours."""
-    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+def join_network(network: int) -> None:
+    """Enter a network namespace, through the user namespace that owns it where that is not ours."""
     try:
         set_namespace(network, CLONE_NEWNET)
     except PermissionError:
@@ -51,10 +51,10 @@ def raise_loopback() -> None:
             fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
 
 
-def main(pid: int, descriptor: int, port: int) -> None:
+def main(network: int, descriptor: int, port: int) -> None:
     """Send the listener over `descriptor`."""
     host_network = Path("/proc/self/ns/net").stat().st_ino
-    join_network(pid)
+    join_network(network)
     if Path("/proc/self/ns/net").stat().st_ino == host_network:
         raise OSError("it shares the network of the host")
     raise_loopback()

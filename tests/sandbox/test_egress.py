@@ -327,27 +327,22 @@ def test_listener_when_made_inside_a_namespace_then_its_clients_reach_the_proxy(
     ):
         assert inside.stdout is not None
         assert inside.stdout.readline() == b"ready\n"
-        proxy.serve(listen_inside(inside.pid))
+        with Path(f"/proc/{inside.pid}/ns/net").open("rb") as network:
+            proxy.serve(listen_inside(network.fileno()))
         out, _ = inside.communicate(b"go\n", timeout=20)
         assert only(proxy).verdict == "refused"
     assert b"403 Forbidden" in out
 
 
-def test_listener_when_the_process_is_gone_then_unavailable() -> None:
-    with subprocess.Popen(["true"]) as gone:
-        gone.wait()
-    with pytest.raises(SandboxError, match=r"cannot be joined: .*No such file") as caught:
-        listen_inside(gone.pid)
+def test_listener_when_there_is_no_such_namespace_then_unavailable() -> None:
+    with Path("/dev/null").open("rb") as none, pytest.raises(SandboxError, match=r"cannot be joined: .+") as caught:
+        listen_inside(none.fileno())
     assert caught.value.kind == "unavailable"
 
 
-def test_listener_when_the_process_shares_our_network_then_refused() -> None:
-    with subprocess.Popen(["sleep", "60"]) as neighbour:
-        try:
-            with pytest.raises(SandboxError, match=r"cannot be joined"):
-                listen_inside(neighbour.pid)
-        finally:
-            neighbour.kill()
+def test_listener_when_it_is_the_network_of_the_host_then_refused() -> None:
+    with Path("/proc/self/ns/net").open("rb") as own, pytest.raises(SandboxError, match=r"cannot be joined"):
+        listen_inside(own.fileno())
 
 
 @pytest.mark.parametrize(
