@@ -1,5 +1,5 @@
 # Every target sets itself up: a virtual environment in .venv, filled from the package index.
-.PHONY: help demo demo-live test test-all faults lint format types types-mypy types-pyright docs clean
+.PHONY: help demo demo-live test test-all faults bench lint format types types-mypy types-pyright docs clean
 
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
@@ -27,6 +27,10 @@ test-all: ## Everything, at most fifteen minutes
 faults: ## The fault matrix with the attack suite: each row with its verdict
 	@.ci/setup test
 	@$(PYTEST) -q -p tests.faults.matrix --timeout 1800 $(ARGS)
+
+bench: ## The speed of Ostro on thirty calls; ARGS="--mini PYTHON" compares with mini-swe-agent
+	@.ci/setup core
+	@$(PYTHON) -m ostro.benchmarks.speed $(ARGS)
 
 lint: ## ruff, the import directions, and zizmor over the action and the workflow templates
 	@.ci/setup dev

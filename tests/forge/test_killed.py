@@ -113,7 +113,7 @@ ELSEWHERE: dict[ForgeKind, tuple[Point, ...]] = {
 """What publishing changes, in its order."""
 
 
-@pytest.mark.parametrize("kind", ELSEWHERE)
+@pytest.mark.parametrize("kind", ["gitlab", pytest.param("gitea", marks=pytest.mark.slow)])
 def test_publish_elsewhere_when_killed_after_each_change_then_the_last_one_makes_nothing_twice(
     kind: ForgeKind, tmp_path: Path
 ) -> None:
