@@ -139,7 +139,7 @@ def _check(prepared: Prepared, sandbox: Sandbox, log: TrajectoryWriter) -> None:
         test_command=prepared.test_command,
         base=prepared.base,
         folder=prepared.folder.path,
-        git_dir=prepared.repository.common_dir,
+        git_dir=prepared.repository.common_dir if prepared.publishes else None,
         configured=prepared.settings.test is not None,
     )
     for check in report.checks:

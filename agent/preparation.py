@@ -132,6 +132,7 @@ class Prepared:
     Attributes:
         purse: dollars and tokens of the whole call.
         deadline: monotonic second at which the call must end.
+        publishes: it ends with a branch in the repository, not with the patch file alone.
         resumed: an earlier process began the run.
         earlier: what it left of the attempts, by number.
         goes_on: number of the attempt that has ended and is to go on all the same; 0 for none.
@@ -152,6 +153,7 @@ class Prepared:
     test_command: str
     notes: list[str] = field(default_factory=list[str])
     sandbox_name: str = ""
+    publishes: bool = True
     resumed: bool = False
     earlier: Mapping[int, State] = field(default_factory=dict[int, State])
     goes_on: int = 0

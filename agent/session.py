@@ -109,6 +109,7 @@ def finish(request: RunRequest, prepared: Prepared, listener: Listener | None, s
     Raises:
         OstroError, SandboxError, KeyboardInterrupt: an attempt that an earlier process began cannot be gone on with.
     """
+    prepared.publishes = request.deliver == "branch"
     with prepared:
         report = _Run(request, prepared, listener, started).drive()
     return save_report(report, prepared.folder.path)

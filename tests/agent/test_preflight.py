@@ -10,15 +10,20 @@ from pathlib import Path
 import pytest
 
 from ostro.agent.checks import Check
+from ostro.agent.config import Settings
 from ostro.agent.errors import PreflightError
 from ostro.agent.outcome import Ending, RunReport
 from ostro.agent.preflight import PreflightReport, preflight
+from ostro.agent.record.events import Noted
+from ostro.agent.record.trajectory import read_events
+from ostro.agent.request import Delivery
+from ostro.agent.session import RunRequest, run
 from ostro.benchmarks.scripted_endpoint import ScriptedEndpoint
 from ostro.sandbox.bare import open_bare
 from ostro.sandbox.host_git import Base
 from ostro.sandbox.local import LocalSandbox, open_local
 from ostro.sandbox.protocol import SandboxSpec
-from tests.driving import SOLVE, SUBMIT, drive, make_base
+from tests.driving import SOLVE, SUBMIT, TASK, drive, make_base, make_repository
 from tests.running import running
 
 FILES = {
@@ -274,3 +279,19 @@ def test_run_when_the_repository_is_read_only_then_it_is_told_before_anything_is
     assert report.outcome is (Ending.SANDBOX_ERROR if flags else Ending.PREFLIGHT_FAILED)
     assert (report.patch is None) == (calls == 0)
     assert len(endpoint.requests) == calls
+
+
+@pytest.mark.parametrize(("deliver", "checked"), [("branch", True), ("patch", False)])
+def test_run_when_it_writes_no_branch_then_the_repository_need_not_be_writable(
+    tmp_path: Path, deliver: Delivery, checked: bool
+) -> None:
+    repository = make_repository(tmp_path / "repository")
+    with ScriptedEndpoint(SOLVE) as endpoint:
+        settings = Settings(
+            endpoint=endpoint.url, model="scripted", price=(0.0, 0.0), sandbox="local", setup=(), home=tmp_path / "home"
+        )
+        out = tmp_path / "run"
+        report = run(RunRequest(repository=repository, task=TASK, settings=settings, out=out, deliver=deliver))
+    assert report.outcome is Ending.SUBMITTED
+    told = [event.text for event in read_events(out / "trajectory.jsonl") if isinstance(event, Noted)]
+    assert any(text.startswith("repository: ") for text in told) == checked
