@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,6 +238,7 @@ def _published(job: Job, forge: Forge, out: Path, output: str) -> int:
     from ostro.forge.reports import write_reports
 
     asked = asked_for(job, forge)
+    job = replace(job, issue=asked)  # so that nobody asks again
     with told_on(job, forge, asked):
         evidence, patch = read_evidence(out)
     policy = forge_policy(load(None).settings.policy, Redactor(secrets_of(os.environ)))
